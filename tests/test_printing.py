@@ -1,0 +1,193 @@
+"""What `print(tensor)` shows is what torch shows, to the character."""
+
+import math
+import random
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from atrous import dtypes, formatting
+from atrous.formatting import format_tensor, set_printoptions
+
+torch = pytest.importorskip("torch")
+
+
+class Node:
+    """A graph node, of which printing needs the name alone."""
+
+    def __init__(self, name):
+        self.name = lambda: name
+
+
+class Tensor:
+    """The part of a tensor that printing needs, around a torch tensor."""
+
+    def __init__(self, source):
+        self.source = source
+        self.dtype = dtypes.BY_NAME[str(source.dtype).removeprefix("torch.")]
+        self.requires_grad = source.requires_grad
+        self.grad_fn = source.grad_fn and Node(source.grad_fn.name())
+
+    def _values(self):
+        values = self.source.detach()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+class Parameter(Tensor):
+    pass
+
+
+@contextmanager
+def options(**changes):
+    set_printoptions(**changes)
+    torch.set_printoptions(**changes)
+    try:
+        yield
+    finally:
+        set_printoptions(profile="default")
+        torch.set_printoptions(profile="default")
+
+
+def check(source):
+    kind = Parameter if isinstance(source, torch.nn.Parameter) else Tensor
+    assert format_tensor(kind(source)) == repr(source)
+
+
+EDGES = [0.0, -0.0, math.nan, math.inf, -math.inf, 1.0, -1.0, 0.5, 1e-4, 1e-5, 1e8]
+EDGES += [1.1e8, 1000.0, 1001.0, 1e-38, 1e-45, 99999.5, 3e38]
+
+VALUES = {
+    "normal": lambda n: np.random.randn(n),
+    "tiny": lambda n: np.random.randn(n) * 1e-4,
+    "large": lambda n: np.random.randn(n) * 1e6,
+    "wide": lambda n: np.random.randn(n) * 10.0 ** np.random.randint(-4, 5, n),
+    "whole": lambda n: np.random.randint(-99, 99, n).astype(float),
+    "edges": lambda n: np.random.choice(EDGES, n),
+    "few zeros": lambda n: np.random.randn(n) * np.random.randint(0, 2, n),
+    "hundreds": lambda n: np.random.uniform(100, 1001, n),
+}
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+DTYPES += [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
+
+
+def random_shape(most):
+    rank = random.randint(0, 4)
+    return [random.choice([0, 1, 2, 3, 5, 7, 9, most]) for _ in range(rank)]
+
+
+def random_tensor(most):
+    shape = random_shape(most)
+    count = math.prod(shape)
+    values = random.choice(list(VALUES.values()))(count)
+    dtype = random.choice([torch.float32, *DTYPES])
+    with np.errstate(all="ignore"):
+        source = torch.from_numpy(values.astype(np.float64)).reshape(shape)
+    if not dtype.is_floating_point:
+        source = source.nan_to_num(3, 4, 5).clamp(-1000, 1e6)
+    source = source.to(dtype)
+    if dtype.is_floating_point and random.random() < 0.3:
+        source.requires_grad_()
+        if random.random() < 0.5:
+            source = source * 1
+        elif random.random() < 0.5:
+            source = torch.nn.Parameter(source.detach())
+    return source
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_tensors(seed):
+    random.seed(seed)
+    np.random.seed(seed)
+    for _ in range(150):
+        check(random_tensor(most=13))
+
+
+def random_options():
+    choices = {
+        "precision": [0, 1, 2, 3, 6, 8],
+        "threshold": [0, 5, 40, math.inf],
+        "edgeitems": [0, 1, 2, 4],
+        "linewidth": [3, 20, 70, 81, 200],
+        "sci_mode": [None, True, False],
+        "profile": ["default", "short", "full"],
+    }
+    chosen = random.sample(list(choices), random.randint(1, 4))
+    return {name: random.choice(choices[name]) for name in chosen}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_options(seed):
+    random.seed(100 + seed)
+    np.random.seed(seed)
+    for _ in range(150):
+        with options(**random_options()):
+            check(random_tensor(most=15))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1000,), (1001,), (5000,), (7, 1000), (3, 400), (2, 3, 400), (200, 2, 6)]
+)
+def test_summaries(shape):
+    check(torch.arange(math.prod(shape)).reshape(shape))
+    check(torch.linspace(-5, 900, math.prod(shape)).reshape(shape))
+    check(torch.linspace(0, 1, math.prod(shape)).reshape(shape) < 0.5)
+
+
+def test_a_summary_formats_only_what_it_shows():
+    everywhere = np.broadcast_to(np.float32(1.5), (1 << 20, 1 << 20))
+    text = formatting.format_values(everywhere, 7, formatting.get_printoptions())
+    assert text.count("1.5000") == 36
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 3)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_empty(shape, dtype):
+    check(torch.empty(shape, dtype=dtype))
+
+
+def test_single_numbers():
+    for value in [*EDGES, 3, -7, True, 1e-10, 123456.789]:
+        check(torch.tensor(value))
+        check(torch.tensor(value, dtype=torch.float64))
+
+
+def test_a_long_suffix_goes_to_a_new_line():
+    weight = torch.nn.Parameter(torch.ones(1, 1, 1))
+    for length in range(3, 30):
+        check(torch.nn.functional.conv1d(torch.rand(1, 1, length), weight))
+        check(torch.nn.functional.conv1d(torch.rand(1, length), weight))
+
+
+def test_default_dtype_decides_what_is_named():
+    torch.set_default_dtype(torch.float64)
+    dtypes.set_default_dtype(dtypes.float64)
+    try:
+        for dtype in DTYPES:
+            check(torch.ones(2).to(dtype))
+            check(torch.ones(0).to(dtype))
+    finally:
+        torch.set_default_dtype(torch.float32)
+        dtypes.set_default_dtype(dtypes.float32)
+
+
+def test_a_subclass_prints_its_own_name():
+    class Image(Tensor):
+        pass
+
+    assert format_tensor(Image(torch.ones(2))) == "Image([1., 1.])"
+
+
+def test_scientific_mode_is_forgotten_by_the_next_call():
+    with options(sci_mode=True):
+        set_printoptions(linewidth=70)
+        assert formatting.get_printoptions() == formatting.PrintOptions(linewidth=70)
+
+
+def test_unknown_profile():
+    with pytest.raises(ValueError) as refusal:
+        set_printoptions(profile="long")
+    assert str(refusal.value) == (
+        "set_printoptions: profile is 'long', "
+        "expected one of 'default', 'short', 'full'"
+    )
