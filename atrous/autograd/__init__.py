@@ -1,0 +1,13 @@
+"""Automatic differentiation: a tape of nodes, run backwards; knows tensors by duck type."""
+
+from .engine import backward, grad
+from .function import Function, once_differentiable
+from .graph import Node, needs_recording, record
+from .modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)

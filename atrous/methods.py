@@ -1,0 +1,83 @@
+"""One table: which operation each method and operator of Tensor is.
+
+A method is the public function with the tensor as its first argument; `name_` is its
+in-place form, derived by `inplace`.
+"""
+
+from __future__ import annotations
+
+from .ops import pointwise
+from .ops.operands import inplace
+from .tensor import Tensor
+
+#: Methods that are the function of the same name, and have an in-place form.
+POINTWISE = """
+    abs absolute neg negative square sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10
+    log1p sin cos tan asin acos atan sinh cosh tanh sigmoid erf erfc ceil floor trunc fix
+    round sign sgn frac deg2rad rad2deg logical_not bitwise_not arcsin arccos arctan
+    add sub mul multiply div floor_divide fmod remainder pow maximum minimum fmax fmin
+    atan2 arctan2 hypot eq ne not_equal lt less le less_equal gt greater ge greater_equal
+    logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor clamp clip
+    clamp_min clamp_max lerp addcmul addcdiv
+""".split()
+
+#: Methods without an in-place form, by module.
+PLAIN = {
+    pointwise: """
+        isnan isinf isfinite isposinf isneginf signbit positive clone
+    """.split(),
+}
+
+
+def _reflected(function):
+    def operator(self, other):
+        return function(other, self)
+
+    return operator
+
+
+def _operator(function):
+    """An operator leaves to the other operand what it does not know."""
+
+    def operator(self, other):
+        if pointwise._operand(other) is NotImplemented:
+            return NotImplemented
+        return function(self, other)
+
+    return operator
+
+
+OPERATORS = {
+    "add": pointwise.add,
+    "sub": pointwise.sub,
+    "mul": pointwise.mul,
+    "truediv": pointwise.div,
+    "floordiv": pointwise.floor_divide,
+    "mod": pointwise.remainder,
+    "pow": pointwise.pow,
+    "and": pointwise.bitwise_and,
+    "or": pointwise.bitwise_or,
+    "xor": pointwise.bitwise_xor,
+}
+COMPARISONS = {name: getattr(pointwise, name) for name in "eq ne lt le gt ge".split()}
+
+
+def install() -> None:
+    """Give Tensor its methods; called once, when the package is imported."""
+    for name in POINTWISE:
+        function = getattr(pointwise, name)
+        setattr(Tensor, name, function)
+        setattr(Tensor, f"{name}_", inplace(function, f"{name}_"))
+    for module, names in PLAIN.items():
+        for name in names:
+            setattr(Tensor, name, getattr(module, name))
+    for name, function in OPERATORS.items():
+        setattr(Tensor, f"__{name}__", _operator(function))
+        setattr(Tensor, f"__r{name}__", _operator(_reflected(function)))
+        setattr(Tensor, f"__i{name}__", inplace(function, f"__i{name}__"))
+    for name, function in COMPARISONS.items():
+        setattr(Tensor, f"__{name}__", _operator(function))
+    Tensor.__neg__ = pointwise.neg
+    Tensor.__pos__ = pointwise.positive
+    Tensor.__abs__ = pointwise.abs
+    Tensor.__invert__ = pointwise.bitwise_not

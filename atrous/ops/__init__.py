@@ -1,0 +1,1 @@
+"""Operations: a file a family; in each, public function · shape rule · gradient · lowering."""

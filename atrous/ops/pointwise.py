@@ -1,0 +1,601 @@
+"""Arithmetic, comparison and mathematics, element by element.
+
+Each operation is an expression (what is computed), the rule of its dtype, and a formula
+(its gradient). Broadcasting and dtype promotion are torch's; `f_` and `out=` are derived.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import needs_recording, record
+from ..dtypes import dtype
+from ..tensor import Tensor
+from .operands import as_tensor, evaluate, result_type, with_out
+
+X, Y, Z = (("operand", i) for i in range(3))
+
+
+def check_tensor(name: str, argument: str, value) -> None:
+    """TypeError unless `value` is a Tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name}(): argument '{argument}' must be Tensor, not {type(value).__name__}"
+        )
+
+
+def real(kind: dtype) -> dtype:
+    """The dtype of a function of real numbers: integers become the default dtype."""
+    return kind if kind.is_floating_point else dtypes.get_default_dtype()
+
+
+def unary(name, expression, gradient=None, saves="x", dtype_rule=None, node=None):
+    """An operation of one tensor.
+
+    `gradient(g, v)` is the formula, with v the input (saves "x"), the result ("y") or
+    None (""); `dtype_rule` maps the input's dtype to the result's.
+    """
+    node = node or f"{name.title().replace('_', '')}Backward0"
+
+    def operation(input: Tensor) -> Tensor:
+        check_tensor(name, "input", input)
+        kind = dtype_rule(input.dtype) if dtype_rule else input.dtype
+        common = kind if kind.is_floating_point else None
+        out = evaluate(expression, (input,), common, kind)
+        if gradient is None or not needs_recording((input,)):
+            return out
+        if not saves:
+            return record(out, node, (input,), lambda g: (gradient(g, None),))
+        saved = (input if saves == "x" else out,)
+        return record(out, node, (input,), lambda g, v: (gradient(g, v),), saved)
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = f"`{name}` of each element; any shape, the same shape back."
+    return with_out(operation)
+
+
+def _boolean(_: dtype) -> dtype:
+    return dtypes.bool_
+
+
+def _zero(g, _):
+    return g * 0
+
+
+def _not_bool(name: str, kind: dtype) -> None:
+    if kind is dtypes.bool_:
+        raise RuntimeError(
+            f"{name}: not defined for bool tensors; use the `~` or `logical_not()`"
+            " operator, or convert the tensor."
+        )
+
+
+# One tensor: powers and exponentials
+
+neg = unary("neg", ("neg", X), lambda g, _: -g, "")
+abs = unary("abs", ("abs", X), lambda g, x: g * x.sgn())
+square = unary("square", ("square", X), lambda g, x: g * (x * 2), node="PowBackward0")
+sqrt = unary("sqrt", ("sqrt", X), lambda g, y: g / (y * 2), "y", real)
+rsqrt = unary("rsqrt", ("rsqrt", X), lambda g, y: g * y**3 * -0.5, "y", real)
+reciprocal = unary("reciprocal", ("reciprocal", X), lambda g, y: -g * y * y, "y", real)
+exp = unary("exp", ("exp", X), lambda g, y: g * y, "y", real)
+exp2 = unary("exp2", ("exp2", X), lambda g, y: g * y * math.log(2), "y", real)
+expm1 = unary("expm1", ("expm1", X), lambda g, y: g * (y + 1), "y", real)
+log = unary("log", ("log", X), lambda g, x: g / x, "x", real)
+log2 = unary("log2", ("log2", X), lambda g, x: g / (x * math.log(2)), "x", real)
+log10 = unary("log10", ("log10", X), lambda g, x: g / (x * math.log(10)), "x", real)
+log1p = unary("log1p", ("log1p", X), lambda g, x: g / (x + 1), "x", real)
+
+# One tensor: trigonometry
+
+sin = unary("sin", ("sin", X), lambda g, x: g * x.cos(), "x", real)
+cos = unary("cos", ("cos", X), lambda g, x: g * -x.sin(), "x", real)
+tan = unary("tan", ("tan", X), lambda g, y: g * (y * y + 1), "y", real)
+asin = unary("asin", ("asin", X), lambda g, x: g * (1 - x * x).rsqrt(), "x", real)
+acos = unary("acos", ("acos", X), lambda g, x: g * -(1 - x * x).rsqrt(), "x", real)
+atan = unary("atan", ("atan", X), lambda g, x: g / (x * x + 1), "x", real)
+sinh = unary("sinh", ("sinh", X), lambda g, x: g * x.cosh(), "x", real)
+cosh = unary("cosh", ("cosh", X), lambda g, x: g * x.sinh(), "x", real)
+tanh = unary("tanh", ("tanh", X), lambda g, y: g * (1 - y * y), "y", real)
+sigmoid = unary("sigmoid", ("sigmoid", X), lambda g, y: g * (1 - y) * y, "y", real)
+_TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+erf = unary(
+    "erf", ("erf", X), lambda g, x: g * (-x * x).exp() * _TWO_OVER_ROOT_PI, "x", real
+)
+erfc = unary(
+    "erfc", ("erfc", X), lambda g, x: g * (-x * x).exp() * -_TWO_OVER_ROOT_PI, "x", real
+)
+
+# One tensor: rounding and tests
+
+ceil = unary("ceil", ("ceil", X), _zero, "")
+floor = unary("floor", ("floor", X), _zero, "")
+trunc = fix = unary("trunc", ("trunc", X), _zero, "")
+_round = unary("round", ("round", X), _zero, "")
+sign = unary("sign", ("sign", X), _zero, "")
+sgn = unary("sgn", ("sign", X), _zero, "")
+frac = unary("frac", ("sub", X, ("trunc", X)), lambda g, _: g, "")
+deg2rad = unary(
+    "deg2rad", ("mul", X, ("const", math.pi / 180)), lambda g, _: g * (math.pi / 180),
+    "", real,
+)
+rad2deg = unary(
+    "rad2deg", ("mul", X, ("const", 180 / math.pi)), lambda g, _: g * (180 / math.pi),
+    "", real,
+)
+_INFINITY = ("const", math.inf)
+isnan = unary("isnan", ("ne", X, X), dtype_rule=_boolean)
+isinf = unary("isinf", ("eq", ("abs", X), _INFINITY), dtype_rule=_boolean)
+isfinite = unary("isfinite", ("lt", ("abs", X), _INFINITY), dtype_rule=_boolean)
+isposinf = unary("isposinf", ("eq", X, _INFINITY), dtype_rule=_boolean)
+isneginf = unary("isneginf", ("eq", X, ("const", -math.inf)), dtype_rule=_boolean)
+signbit = unary("signbit", ("lt", X, ("const", 0)), dtype_rule=_boolean)
+logical_not = unary("logical_not", ("eq", X, ("const", 0)), dtype_rule=_boolean)
+bitwise_not = unary("bitwise_not", ("not", X))
+absolute, negative, arcsin, arccos, arctan = abs, neg, asin, acos, atan
+
+
+@with_out
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """To the nearest integer, halves to even; or to `decimals` digits."""
+    if not decimals:
+        return _round(input)
+    scale = 10.0 ** math.fabs(decimals)
+    if decimals > 0:
+        return _round(input * scale) / scale
+    return _round(input / scale) * scale
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself."""
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+# Two operands
+
+
+def _operand(value):
+    """A tensor or a plain number; NumPy numbers are taken as Python's."""
+    if isinstance(value, (Tensor, bool, int, float)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return Tensor._sharing(value)
+    return NotImplemented
+
+
+def _operands(name: str, *values):
+    checked = tuple(map(_operand, values))
+    for position, each in enumerate(checked):
+        if each is NotImplemented:
+            raise TypeError(
+                f"{name}(): argument '{('input', 'other', 'value')[position]}' must be"
+                f" Tensor or Number, not {type(values[position]).__name__}"
+            )
+    if not any(isinstance(each, Tensor) for each in checked):
+        return (as_tensor(checked[0]), *checked[1:])
+    return checked
+
+
+def binary(name, expression, gradient=None, saves=(0, 1), rule=None, node=None):
+    """An operation of two operands, one of them a tensor.
+
+    `gradient(g, a, b)` gives a thunk an operand; `saves` says which operands it reads
+    (the other arrives as it was passed). `rule` maps the common dtype to the result's.
+    """
+    node = node or f"{name.title().replace('_', '')}Backward0"
+
+    def operation(input, other) -> Tensor:
+        operands = _operands(name, input, other)
+        common = result_type(*operands)
+        kind = rule(common) if rule else common
+        meet = kind if kind.is_floating_point else common
+        out = evaluate(expression, operands, meet, kind)
+        if gradient is None or not needs_recording(operands):
+            return out
+        saved = tuple(operands[i] for i in saves)
+
+        def formula(g, *values):
+            read = dict(zip(saves, values, strict=True))
+            return gradient(g, read.get(0), read.get(1))
+
+        return record(out, node, operands, formula, saved)
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = f"`{name}` of each pair of elements, broadcast."
+    return with_out(operation)
+
+
+_mul = binary(
+    "mul", ("mul", X, Y), lambda g, a, b: ((lambda: g * b), (lambda: g * a))
+)
+_add = binary("add", ("add", X, Y), lambda g, a, b: (g, g), ())
+_sub = binary("sub", ("sub", X, Y), lambda g, a, b: (g, lambda: -g), ())
+_true_divide = binary(
+    "div",
+    ("div", X, Y),
+    lambda g, a, b: ((lambda: g / b), (lambda: -g * ((a / b) / b))),
+    rule=real,
+)
+
+
+def _scaled(name: str, other, alpha):
+    """`other · alpha`, with torch's refusals of a float alpha for integers."""
+    if alpha == 1:
+        return other
+    if isinstance(alpha, float) and isinstance(other, Tensor):
+        if not other.dtype.is_floating_point:
+            raise RuntimeError(
+                f"{name}: for integral input tensors, argument alpha must not be a"
+                f" floating point number, got alpha={alpha}."
+            )
+    return other * alpha
+
+
+@with_out
+def add(input, other, *, alpha=1) -> Tensor:
+    """input + alpha · other, broadcast."""
+    return _add(input, _scaled("add", other, alpha))
+
+
+@with_out
+def sub(input, other, *, alpha=1) -> Tensor:
+    """input − alpha · other, broadcast."""
+    for each in (input, other):
+        if isinstance(each, bool) or (
+            isinstance(each, Tensor) and each.dtype is dtypes.bool_
+        ):
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If"
+                " you are trying to invert a mask, use the `~` or `logical_not()`"
+                " operator instead."
+            )
+    return _sub(input, _scaled("sub", other, alpha))
+
+
+def rsub(input, other, *, alpha=1) -> Tensor:
+    """other − alpha · input."""
+    return sub(as_tensor(other, input), input, alpha=alpha)
+
+
+mul = multiply = _mul
+
+
+@with_out
+def div(input, other, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other; `rounding_mode` "trunc" or "floor" rounds the quotient."""
+    if rounding_mode is None:
+        return _true_divide(input, other)
+    if rounding_mode == "trunc":
+        return _divide_trunc(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    raise RuntimeError(
+        "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found"
+        f" '{rounding_mode}'"
+    )
+
+
+def _check_divisor(name: str, other, kind: dtype) -> None:
+    if kind.is_floating_point:
+        return
+    zero = (other._array == 0).any() if isinstance(other, Tensor) else other == 0
+    if zero:
+        raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
+
+
+_floor = binary(
+    "floor_divide",
+    ("floordiv", X, Y),
+    lambda g, a, b: ((lambda: g * 0), (lambda: g * 0)),
+    (),
+    node="DivBackward1",
+)
+_quotient = binary(
+    "div_trunc",
+    ("trunc", ("div", X, Y)),
+    lambda g, a, b: ((lambda: g * 0), (lambda: g * 0)),
+    (),
+    node="DivBackward1",
+)
+
+
+@with_out
+def floor_divide(input, other) -> Tensor:
+    """⌊input / other⌋; ZeroDivisionError (as RuntimeError) for integers by zero."""
+    _check_divisor("floor_divide", other, result_type(*_operands("div", input, other)))
+    return _floor(input, other)
+
+
+def _divide_trunc(input, other) -> Tensor:
+    kind = result_type(*_operands("div", input, other))
+    _check_divisor("div", other, kind)
+    if kind.is_floating_point:
+        return _quotient(input, other)
+    # Truncated quotient of integers, exact: (a − fmod(a, b)) / b without rounding.
+    return _floor(input - fmod(input, other), other)
+
+
+_fmod = binary(
+    "fmod",
+    ("fmod", X, Y),
+    lambda g, a, b: (g, lambda: -g * div(a, b, rounding_mode="trunc")),
+)
+_remainder = binary(
+    "remainder",
+    ("mod", X, Y),
+    lambda g, a, b: (g, lambda: -g * div(a, b, rounding_mode="floor")),
+)
+
+
+@with_out
+def fmod(input, other) -> Tensor:
+    """The remainder with the sign of `input`."""
+    _check_divisor("fmod", other, result_type(*_operands("fmod", input, other)))
+    return _fmod(input, other)
+
+
+@with_out
+def remainder(input, other) -> Tensor:
+    """The remainder with the sign of `other`, as Python's %."""
+    kind = result_type(*_operands("remainder", input, other))
+    _check_divisor("remainder", other, kind)
+    return _remainder(input, other)
+
+
+def _pow_of_base(g, base, exponent):
+    if isinstance(exponent, Tensor):
+        slope = exponent * base ** (exponent - 1)
+        return g * where(exponent == 0, zeros_like(slope), slope)
+    return g * 0 if exponent == 0 else g * (base ** (exponent - 1) * exponent)
+
+
+def _pow_of_exponent(g, base, exponent):
+    base = as_tensor(base, exponent)
+    power = base**exponent
+    flat = (base == 0) & (exponent >= 0)
+    return g * where(flat, zeros_like(power), power * base.log())
+
+
+def zeros_like(tensor: Tensor) -> Tensor:
+    return Tensor._of(np.zeros(tensor._array.shape, tensor._array.dtype), tensor.dtype)
+
+
+_pow = binary(
+    "pow",
+    ("pow", X, Y),
+    lambda g, a, b: (
+        (lambda: _pow_of_base(g, a, b)),
+        (lambda: _pow_of_exponent(g, a, b)),
+    ),
+)
+
+
+@with_out
+def pow(input, exponent) -> Tensor:
+    """input ** exponent, broadcast; integers to negative powers are refused."""
+    if not isinstance(exponent, Tensor) and isinstance(input, Tensor):
+        if not input.dtype.is_floating_point and isinstance(exponent, int):
+            if exponent < 0 and input.dtype is not dtypes.bool_:
+                raise RuntimeError(
+                    "Integers to negative integer powers are not allowed: exponent is"
+                    f" {exponent}."
+                )
+        if input.dtype.is_floating_point and exponent == 2:
+            return square(input)
+    return _pow(input, exponent)
+
+
+def _share(g, chosen, tied):
+    """g where chosen, half of it where tied: torch's gradient of maximum."""
+    return g * chosen.to(g.dtype) + g * tied.to(g.dtype) * 0.5
+
+
+maximum = binary(
+    "maximum",
+    ("maximum", X, Y),
+    lambda g, a, b: (
+        (lambda: _share(g, a > b, a == b)),
+        (lambda: _share(g, a < b, a == b)),
+    ),
+)
+minimum = binary(
+    "minimum",
+    ("minimum", X, Y),
+    lambda g, a, b: (
+        (lambda: _share(g, a < b, a == b)),
+        (lambda: _share(g, a > b, a == b)),
+    ),
+)
+_FMAX = ("where", ("isnan", X), Y, ("where", ("isnan", Y), X, ("maximum", X, Y)))
+_FMIN = ("where", ("isnan", X), Y, ("where", ("isnan", Y), X, ("minimum", X, Y)))
+fmax = binary(
+    "fmax",
+    _FMAX,
+    lambda g, a, b: (
+        (lambda: g * ((a >= b) | b.isnan()).to(g.dtype)),
+        (lambda: g * ((a < b) | a.isnan()).to(g.dtype)),
+    ),
+)
+fmin = binary(
+    "fmin",
+    _FMIN,
+    lambda g, a, b: (
+        (lambda: g * ((a <= b) | b.isnan()).to(g.dtype)),
+        (lambda: g * ((a > b) | a.isnan()).to(g.dtype)),
+    ),
+)
+atan2 = arctan2 = binary(
+    "atan2",
+    ("atan2", X, Y),
+    lambda g, a, b: (
+        (lambda: g * b / (a * a + b * b)),
+        (lambda: g * -a / (a * a + b * b)),
+    ),
+    rule=real,
+)
+hypot = binary(
+    "hypot",
+    ("sqrt", ("add", ("mul", X, X), ("mul", Y, Y))),
+    lambda g, a, b: (
+        (lambda: g * a / hypot(a, b)),
+        (lambda: g * b / hypot(a, b)),
+    ),
+)
+
+# Comparison and logic: bool results, no gradient
+
+eq = binary("eq", ("eq", X, Y), rule=_boolean)
+ne = not_equal = binary("ne", ("ne", X, Y), rule=_boolean)
+lt = less = binary("lt", ("lt", X, Y), rule=_boolean)
+le = less_equal = binary("le", ("le", X, Y), rule=_boolean)
+gt = greater = binary("gt", ("gt", X, Y), rule=_boolean)
+ge = greater_equal = binary("ge", ("ge", X, Y), rule=_boolean)
+_TRUE_X, _TRUE_Y = ("ne", X, ("const", 0)), ("ne", Y, ("const", 0))
+logical_and = binary("logical_and", ("and", _TRUE_X, _TRUE_Y), rule=_boolean)
+logical_or = binary("logical_or", ("or", _TRUE_X, _TRUE_Y), rule=_boolean)
+logical_xor = binary("logical_xor", ("xor", _TRUE_X, _TRUE_Y), rule=_boolean)
+
+
+def _bits(name: str):
+    operation = binary(f"bitwise_{name}", (name, X, Y))
+
+    def checked(input, other) -> Tensor:
+        if result_type(*_operands(name, input, other)).is_floating_point:
+            raise RuntimeError(
+                f"bitwise_{name}: takes integer or bool tensors, not floating point."
+            )
+        return operation(input, other)
+
+    checked.__name__ = checked.__qualname__ = f"bitwise_{name}"
+    checked.__doc__ = operation.__doc__
+    return with_out(checked)
+
+
+bitwise_and, bitwise_or, bitwise_xor = map(_bits, ("and", "or", "xor"))
+
+
+# Three operands
+
+
+@with_out
+def where(condition: Tensor, input=None, other=None):
+    """`input` where `condition`, else `other`, broadcast; alone: indices, as nonzero."""
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if condition.dtype is not dtypes.bool_:
+        if condition.dtype is not dtypes.uint8:
+            raise RuntimeError(
+                f"where expected condition to be a boolean tensor, but got a tensor with"
+                f" dtype {condition.dtype}"
+            )
+    kind = result_type(input, other)
+    # A number takes the result's dtype before the choice, so nothing is cast twice.
+    picked = [
+        each if isinstance(each, Tensor) else as_tensor(each).to(kind)
+        for each in (input, other)
+    ]
+    out = _choose(condition, picked, kind)
+
+    def formula(g, condition):
+        zero = as_tensor(0.0).to(g.dtype)
+        return (
+            None,
+            (lambda: where(condition, g, zero)),
+            (lambda: where(condition, zero, g)),
+        )
+
+    return record(out, "WhereBackward0", (condition, *picked), formula, (condition,))
+
+
+def _choose(condition: Tensor, picked: list[Tensor], kind: dtype) -> Tensor:
+    condition = condition if condition.dtype is dtypes.bool_ else condition.bool()
+    cast = [each if each.dtype is kind else each.to(kind) for each in picked]
+    return evaluate(("where", X, Y, Z), (condition, *cast), None, kind)
+
+
+@with_out
+def clamp(input: Tensor, min=None, max=None) -> Tensor:
+    """Each element limited to [min, max]; numbers or tensors, one may be None."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        out = input if min is None else maximum(input, min)
+        return out if max is None else minimum(out, max)
+    limits = [each for each in (min, max) if each is not None]
+    kind = result_type(input, *limits)
+    expression = X
+    if min is not None:
+        expression = ("maximum", expression, Y)
+    if max is not None:
+        expression = ("minimum", expression, Z if min is not None else Y)
+    out = evaluate(expression, (input, *limits), kind, kind)
+
+    def formula(g, x):
+        inside = None
+        if min is not None:
+            inside = x >= min
+        if max is not None:
+            inside = x <= max if inside is None else inside & (x <= max)
+        return (lambda: g * inside.to(g.dtype),)
+
+    return record(out, "ClampBackward1", (input,), formula, (input,))
+
+
+clip = clamp
+
+
+def clamp_min(input: Tensor, min) -> Tensor:
+    """Each element at least `min`."""
+    return clamp(input, min)
+
+
+def clamp_max(input: Tensor, max) -> Tensor:
+    """Each element at most `max`."""
+    return clamp(input, None, max)
+
+
+@with_out
+def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
+    """input + weight · (end − input)."""
+    return input + (end - input) * weight
+
+
+@with_out
+def addcmul(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
+    """input + value · tensor1 · tensor2."""
+    product = tensor1 * tensor2
+    return input + (product if value == 1 else product * value)
+
+
+@with_out
+def addcdiv(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
+    """input + value · tensor1 / tensor2."""
+    quotient = tensor1 / tensor2
+    return input + (quotient if value == 1 else quotient * value)
+
+
+# Conversion
+
+
+def to_dtype(input: Tensor, kind: dtype, copy: bool = False) -> Tensor:
+    """The values in another dtype; the tensor itself if it has it already."""
+    if input.dtype is kind:
+        return clone(input) if copy else input
+    source = input.dtype
+    out = evaluate(X, (input,), None, kind)
+    if not kind.is_floating_point:
+        return out
+    return record(out, "ToCopyBackward0", (input,), lambda g: (lambda: g.to(source),))
+
+
+def clone(input: Tensor, *, memory_format=None) -> Tensor:
+    """A copy in memory of its own."""
+    out = evaluate(X, (input,), None, input.dtype)
+    return record(out, "CloneBackward0", (input,), lambda g: (g,))
