@@ -1,0 +1,44 @@
+"""Specs in, machine code out: NumPy arrays only, no tensor, no gradient tape.
+
+    convolve(spec, x=, w=, y=, bias=)     solves a ConvSpec for the missing operand
+    matmul(a, b)                          (…, m, k) @ (…, k, n), same microkernel
+    pointwise(expr, *arrays, ...)         any expression, any broadcast, any strides
+    reduce(combine, expr, *arrays, ...)   sum prod max min argmax argmin any all
+    pool(spec, x)                         max / average, with indices, and gradients
+
+The names are resolved at first use, so that importing the package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .memory import empty, empty_cache, zeros
+from .target import set_num_threads, threads
+
+if TYPE_CHECKING:
+    from .convolution import convolve
+    from .matmul import matmul
+
+#: Elements from which generated kernels compute what NumPy computes below.
+SMALL = 4096
+
+_PLACES = {
+    "convolve": "convolution",
+    "matmul": "matmul",
+    "pointwise": "pointwise",
+    "reduce": "reduction",
+    "pool": "pooling",
+    "pool_gradient": "pooling",
+    "ConvSpec": "spec",
+    "PointwiseSpec": "spec",
+    "ReduceSpec": "spec",
+    "PoolSpec": "spec",
+}
+
+
+def __getattr__(name: str):
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,87 @@
+"""The specs: frozen values, each of which says a whole problem.
+
+A spec is the cache key, the test case and the benchmark row at once. `reference.py`
+defines each by plain NumPy.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+BORDERS = ("zeros", "reflect", "replicate", "circular")
+ACTIVATIONS = (None, "relu")
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """Convolution in any number of dimensions, solved for one of its three operands.
+
+    One trilinear form ties input x, weight w and output y together (within a group):
+        T(x, w, y) = Σ x[n, i, s·o - p + d·k] · w[j, i, k] · y[n, j, o]
+    and `solves` names the operand that is computed from the two others.
+
+    `size` is the spatial size of x; it and `kernel`, `stride`, `dilation`, `padding`
+    (pairs: before, after) have one entry an axis. `border` says what x is beyond its
+    edge. `bias` adds a number for each channel of the result ("y" or "x"), and
+    `activation` is applied last.
+    """
+
+    solves: str
+    dtype: str
+    batch: int
+    groups: int
+    in_channels: int
+    out_channels: int
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    border: str = "zeros"
+    bias: bool = False
+    activation: str | None = None
+
+    def __post_init__(self):
+        rank = len(self.size)
+        assert self.solves in ("x", "w", "y") and self.dtype in ("float32", "float64")
+        assert self.border in BORDERS and self.activation in ACTIVATIONS
+        for name in ("kernel", "stride", "dilation", "padding"):
+            assert len(getattr(self, name)) == rank, name
+        assert self.in_channels % self.groups == self.out_channels % self.groups == 0
+        assert all(n >= 1 for n in (*self.stride, *self.dilation, *self.kernel))
+        assert not (self.bias and self.solves == "w")
+
+    @property
+    def rank(self) -> int:
+        """Spatial axes."""
+        return len(self.size)
+
+    @cached_property
+    def output_size(self) -> tuple[int, ...]:
+        """The spatial size of y; an axis the kernel does not fit into has none."""
+        return tuple(
+            max(0, (n + before + after - d * (k - 1) - 1) // s + 1)
+            for n, (before, after), d, k, s in zip(
+                self.size,
+                self.padding,
+                self.dilation,
+                self.kernel,
+                self.stride,
+                strict=True,
+            )
+        )
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The logical shape of each operand."""
+        return {
+            "x": (self.batch, self.in_channels, *self.size),
+            "w": (self.out_channels, self.in_channels // self.groups, *self.kernel),
+            "y": (self.batch, self.out_channels, *self.output_size),
+        }
+
+    @property
+    def products(self) -> int:
+        """Multiply-adds of the definition, those with padding included."""
+        within = self.in_channels // self.groups * prod(self.kernel)
+        return self.batch * self.out_channels * prod(self.output_size) * within
