@@ -13,6 +13,7 @@ not say (dtype, size, gradient) follows as suffixes. Torch's rules, found by try
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,9 @@ def set_printoptions(
         "edgeitems": edgeitems,
         "linewidth": linewidth,
     }
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {
+        name: value for name, value in given.items() if value is not None
+    }
     _options = replace(base, sci_mode=sci_mode, **changes)
 
 
