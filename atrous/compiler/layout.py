@@ -1,0 +1,146 @@
+"""Where the elements lie: the order of dimensions, their merging, and chunks.
+
+Strides here count elements, not bytes. An operand is a tuple of strides, one a
+dimension, 0 where it is broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+Strides = tuple[int, ...]
+#: A chunk has about this many elements: enough work to be worth a thread's turn.
+CHUNK = 1 << 15
+#: And there are at most so many chunks of one problem.
+CHUNKS = 512
+
+
+def element_strides(array: np.ndarray) -> Strides:
+    """Strides in elements. Raises ValueError for a view between elements."""
+    size = array.itemsize
+    if any(stride % size for stride in array.strides):
+        raise ValueError(f"layout: strides {array.strides} do not fit {size} bytes")
+    return tuple(stride // size for stride in array.strides)
+
+
+def broadcast_strides(array: np.ndarray, shape: tuple[int, ...]) -> Strides:
+    """Element strides of `array` seen as `shape`; 0 where it is repeated."""
+    strides = element_strides(array)
+    if array.shape == shape:
+        return tuple(
+            0 if n == 1 else s for n, s in zip(shape, strides, strict=True)
+        )
+    missing = len(shape) - array.ndim
+    return (0,) * missing + tuple(
+        0 if n == 1 else s for n, s in zip(array.shape, strides, strict=True)
+    )
+
+
+def _before(outer: Sequence[int], inner: Sequence[int]) -> int:
+    """1 if these dimensions should swap, -1 if they should not, 0 if none can tell."""
+    for a, b in zip(outer, inner, strict=True):
+        if a and b and abs(a) != abs(b):
+            return 1 if abs(a) < abs(b) else -1
+    return 0
+
+
+@lru_cache(maxsize=4096)
+def memory_order(rank: int, operands: tuple[Strides, ...]) -> tuple[int, ...]:
+    """The dimensions from the largest stride to the smallest.
+
+    The first operand that tells two dimensions apart decides; where none does they
+    stay as they are. (The insertion sort is stable, as NumPy's order 'K' is.)
+    """
+    order: list[int] = []
+    for axis in range(rank):
+        column = [strides[axis] for strides in operands]
+        place = len(order)
+        for position in range(len(order) - 1, -1, -1):
+            found = _before([s[order[position]] for s in operands], column)
+            if found > 0:
+                place = position
+            elif found < 0:
+                break
+        order.insert(place, axis)
+    return tuple(order)
+
+
+def dense(shape: tuple[int, ...], order: Sequence[int]) -> Strides:
+    """Strides of a dense array whose axes lie in memory in this order."""
+    strides = [0] * len(shape)
+    step = 1
+    for axis in reversed(order):
+        strides[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(strides)
+
+
+@lru_cache(maxsize=4096)
+def collapse(
+    sizes: tuple[int, ...], operands: tuple[Strides, ...]
+) -> tuple[tuple[int, ...], tuple[Strides, ...]]:
+    """Merge neighbouring dimensions over which every operand walks evenly.
+
+    Sizes of 1 vanish. The order stays; what is left may be of rank 0.
+    """
+    kept: list[int] = []
+    walks: list[list[int]] = []
+    for axis, size in enumerate(sizes):
+        if size == 1:
+            continue
+        column = [strides[axis] for strides in operands]
+        if kept and all(
+            outer == inner * size for outer, inner in zip(walks[-1], column, strict=True)
+        ):
+            kept[-1] *= size
+            walks[-1] = column
+        else:
+            kept.append(size)
+            walks.append(column)
+    merged = tuple(
+        tuple(column[i] for column in walks) for i in range(len(operands))
+    )
+    return tuple(kept), merged
+
+
+@lru_cache(maxsize=4096)
+def blocks(sizes: tuple[int, ...], grain: int = CHUNK, unit: int = 64) -> Strides:
+    """How long a block of each dimension is, so that a chunk has about `grain` elements.
+
+    Outer dimensions are cut first; the last one only into multiples of `unit`. The
+    cut depends on the sizes alone, never on threads.
+    """
+    total = 1
+    for size in sizes:
+        total *= size
+    needed = min(-(-total // grain), CHUNKS)
+    lengths = []
+    for axis, size in enumerate(sizes):
+        length = -(-size // min(size, needed)) if size else 1
+        if axis == len(sizes) - 1:
+            length = -(-length // unit) * unit
+        needed = -(-needed // max(-(-size // length), 1))
+        lengths.append(length)
+    return tuple(lengths)
+
+
+def pieces(sizes: Sequence[int], lengths: Sequence[int]) -> tuple[int, ...]:
+    """How many blocks each dimension has."""
+    return tuple(-(-size // length) for size, length in zip(sizes, lengths, strict=True))
+
+
+def overlaps(out: np.ndarray, array: np.ndarray) -> bool:
+    """Whether writing `out` might change elements of `array` not yet read.
+
+    The very same elements at the same indices are safe: each is read, then written.
+    """
+    if (
+        out.ctypes.data == array.ctypes.data
+        and out.shape == array.shape
+        and out.strides == array.strides
+    ):
+        return False
+    return np.may_share_memory(out, array)

@@ -1,0 +1,227 @@
+"""Every spec by its definition, in plain NumPy: the oracle and the documentation.
+
+Small problems are computed here too: NumPy's call costs less than a kernel's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from .expression import Node, Program, register, storage, typed
+
+# ------------------------------------------------------------------ half types
+
+
+def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """uint16 -> float32: bfloat16 is the upper half of a float32."""
+    return (np.asarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def narrow_bfloat16(values: np.ndarray) -> np.ndarray:
+    """float32 -> uint16, rounded to nearest, ties to even; NaN stays NaN."""
+    values = np.asarray(values, np.float32)
+    bits = values.view(np.uint32)
+    even = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    rounded = ((bits + even) >> np.uint32(16)).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
+
+
+def load(array: np.ndarray, dtype: str) -> np.ndarray:
+    """An array as it is computed with: half types become float32."""
+    if dtype == "bfloat16":
+        return widen_bfloat16(array)
+    return array.astype(np.float32) if dtype == "float16" else array
+
+
+def store(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Computed values as they are kept in memory."""
+    if dtype == "bfloat16":
+        return narrow_bfloat16(values)
+    return np.asarray(values).astype(dtype, copy=False)
+
+
+# ------------------------------------------------------------------ operations
+
+
+def _elementwise(function: Callable[[float], float]) -> Callable:
+    """A function of Python floats, applied to each element in double precision."""
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        values = [function(float(v)) for v in np.asarray(x).reshape(-1)]
+        return np.array(values, np.float64).astype(x.dtype).reshape(np.shape(x))
+
+    return apply
+
+
+def _integer_power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Integers to integer powers, wrapping; a negative power leaves 1, -1 or 0."""
+    inverse = np.where(a == 1, 1, np.where(a == -1, np.where(b & 1, -1, 1), 0))
+    return np.where(b < 0, inverse, np.power(a, np.maximum(b, 0))).astype(a.dtype)
+
+
+def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return _integer_power(a, b) if np.asarray(a).dtype.kind in "iu" else np.power(a, b)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    one = np.asarray(x).dtype.type(1)
+    return one / (one + np.exp(-x))
+
+
+def _rounded(function: Callable) -> Callable:
+    return lambda x: x if np.asarray(x).dtype.kind in "iub" else function(x)
+
+
+def _negative(x: np.ndarray) -> np.ndarray:
+    return np.negative(x)
+
+
+def _sign(x: np.ndarray) -> np.ndarray:
+    """-1, 0 or 1, and 0 for NaN, as in torch."""
+    kind = np.asarray(x).dtype
+    return (x > 0).astype(kind) - (x < 0).astype(kind)
+
+
+OPERATIONS: dict[str, Callable] = {
+    "neg": _negative,
+    "abs": np.abs,
+    "sign": _sign,
+    "relu": lambda x: np.maximum(x, np.asarray(x).dtype.type(0)),
+    "square": np.square,
+    "ceil": _rounded(np.ceil),
+    "floor": _rounded(np.floor),
+    "round": _rounded(np.rint),
+    "trunc": _rounded(np.trunc),
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: np.asarray(x).dtype.type(1) / np.sqrt(x),
+    "reciprocal": lambda x: np.asarray(x).dtype.type(1) / x,
+    "sigmoid": _sigmoid,
+    "erf": _elementwise(math.erf),
+    "erfc": _elementwise(math.erfc),
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "isnan": np.isnan,
+    "not": np.invert,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "fmod": np.fmod,
+    "pow": _power,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+    "atan2": np.arctan2,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "where": np.where,
+    "fma": lambda a, b, c: a * b + c,
+}
+
+
+def _convert(node: Node, source: str) -> Callable:
+    """Cast a value of dtype `source`, rounding where the target is narrower."""
+    to = register(node.dtype)
+
+    def convert(x: np.ndarray) -> np.ndarray:
+        if node.dtype in ("float16", "bfloat16"):
+            return load(store(x, node.dtype), node.dtype)
+        x = np.asarray(x)
+        if x.dtype.kind == "f" and np.dtype(to).kind in "iu":
+            return x.astype(np.int64).astype(to)
+        return x.astype(to)
+
+    return convert
+
+
+@lru_cache(maxsize=4096)
+def closure(program: Program) -> Callable:
+    """A Python function of the program: (arrays, scalars) -> list of arrays.
+
+    Written out as source once, one line a node, because a small problem's time is
+    the interpreter's.
+    """
+    names: dict[str, object] = {"asarray": np.asarray, "load": load, "store": store}
+    lines = ["def evaluate(arrays, scalars):"]
+    for i, node in enumerate(program.nodes):
+        names[f"f{i}"], text = _line(i, node, program)
+        lines.append(f"    v{i} = {text}")
+    results = []
+    for i in program.outputs:
+        dtype = program.nodes[i].dtype
+        half = register(dtype) != dtype
+        results.append(f"store(v{i}, {dtype!r})" if half else f"asarray(v{i})")
+    lines.append(f"    return [{', '.join(results)}]")
+    exec("\n".join(lines), names)
+    return names["evaluate"]
+
+
+def _line(i: int, node: Node, program: Program) -> tuple[object, str]:
+    """What `f{i}` is, and the expression that computes node i with it."""
+    if node.op == "in":
+        if register(node.dtype) == node.dtype:
+            return None, f"arrays[{node.value}]"
+        return None, f"load(arrays[{node.value}], {node.dtype!r})"
+    kind = np.dtype(register(node.dtype)).type
+    if node.op == "scalar":
+        return kind, f"f{i}(scalars[{node.value}])"
+    if node.op == "const":
+        return kind(node.value), f"f{i}"
+    operands = ", ".join(f"v{k}" for k in node.operands)
+    if node.op == "cast":
+        source = program.nodes[node.operands[0]].dtype
+        return _convert(node, source), f"f{i}({operands})"
+    return OPERATIONS[node.op], f"f{i}({operands})"
+
+
+def evaluate(
+    program: Program, arrays: Sequence[np.ndarray], scalars: Sequence[object] = ()
+) -> list[np.ndarray]:
+    """The results of a program over arrays that broadcast together."""
+    with np.errstate(all="ignore"):
+        return closure(program)(arrays, scalars)
+
+
+def pointwise(
+    exprs: tuple[tuple, ...],
+    arrays: Sequence[np.ndarray],
+    scalars: Sequence[object] = (),
+    dtypes: tuple[str, ...] | None = None,
+) -> list[np.ndarray]:
+    """Each expression over each element, after broadcasting all arrays together."""
+    from .expression import weak_kind
+
+    names = dtypes or tuple(a.dtype.name for a in arrays)
+    program = typed(exprs, names, tuple(weak_kind(s) for s in scalars))
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    results = evaluate(program, arrays, scalars)
+    return [
+        np.broadcast_to(r, shape).astype(storage(d)) if r.shape != shape else r
+        for r, d in zip(results, program.result_dtypes(), strict=True)
+    ]
