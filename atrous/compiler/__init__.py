@@ -4,7 +4,8 @@
     matmul(a, b)                          (…, m, k) @ (…, k, n), same microkernel
     pointwise(expr, *arrays, ...)         any expression, any broadcast, any strides
     reduce(combine, expr, *arrays, ...)   sum prod max min argmax argmin any all
-    pool(spec, x)                         max / average, with indices, and gradients
+    pool_forward(spec, x)                 max / average, with indices
+    pool_gradient(spec, ...)              and their gradients
 
 The names are resolved at first use, so that importing the package costs nothing.
 """
@@ -25,9 +26,9 @@ SMALL = 4096
 _PLACES = {
     "convolve": "convolution",
     "matmul": "matmul",
-    "pointwise": "pointwise",
+    "pointwise": "elementwise",
     "reduce": "reduction",
-    "pool": "pooling",
+    "pool_forward": "pooling",
     "pool_gradient": "pooling",
     "ConvSpec": "spec",
     "PointwiseSpec": "spec",

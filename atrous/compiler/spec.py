@@ -85,3 +85,25 @@ class ConvSpec:
         """Multiply-adds of the definition, those with padding included."""
         within = self.in_channels // self.groups * prod(self.kernel)
         return self.batch * self.out_channels * prod(self.output_size) * within
+
+
+@dataclass(frozen=True)
+class PointwiseSpec:
+    """Expressions over elements: for every index, results[k] = exprs[k](inputs).
+
+    `text` is the expressions as they are written (1 and 1.0 differ in it), `dtypes`
+    the inputs', `kinds` the scalars' ("weak float" …). `results` are the dtypes that
+    are stored. Sizes and strides are given at run time; known beforehand are how many
+    dimensions are left once neighbours are merged, and how each operand (inputs, then
+    results) walks along the last one: "unit", "same" (stride 0) or "strided".
+    `tiled` says that the last two are walked in tiles, because some operand lies the
+    other way round.
+    """
+
+    text: str
+    dtypes: tuple[str, ...]
+    kinds: tuple[str, ...]
+    results: tuple[str, ...]
+    rank: int
+    walks: tuple[str, ...]
+    tiled: bool = False
