@@ -309,7 +309,7 @@ def test_exceptions_name_known_operators_and_give_reasons():
 
 
 class Wrong:
-    """Torch with one operator that errs, one that accepts all, and one that is absent."""
+    """Torch with an operator that errs, one that accepts all, and one missing."""
 
     def __getattr__(self, name):
         if name == "sinh":
