@@ -6,7 +6,7 @@ in-place form, derived by `inplace`.
 
 from __future__ import annotations
 
-from .ops import pointwise
+from .ops import compare, matmul, pointwise, reduce
 from .ops.operands import inplace
 from .tensor import Tensor
 
@@ -18,7 +18,8 @@ POINTWISE = """
     add sub mul multiply div floor_divide fmod remainder pow maximum minimum fmax fmin
     atan2 arctan2 hypot eq ne not_equal lt less le less_equal gt greater ge greater_equal
     logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor clamp clip
-    clamp_min clamp_max lerp addcmul addcdiv
+    clamp_min clamp_max lerp addcmul addcdiv divide subtract true_divide logaddexp xlogy
+    nan_to_num
 """.split()
 
 #: Methods without an in-place form, by module.
@@ -26,7 +27,21 @@ PLAIN = {
     pointwise: """
         isnan isinf isfinite isposinf isneginf signbit positive clone
     """.split(),
+    reduce: """
+        sum nansum mean nanmean prod max min amax amin aminmax argmax argmin any all var
+        std norm logsumexp median nanmedian mode quantile nanquantile count_nonzero dist
+        trace
+    """.split(),
+    matmul: """
+        matmul mm bmm mv dot vdot inner outer ger addmm addmv addbmm baddbmm addr
+    """.split(),
+    compare: """
+        allclose equal isclose is_nonzero is_same_size
+    """.split(),
 }
+
+#: Methods of `matmul` that also have an in-place form.
+IN_PLACE = {matmul: "addmm addmv addbmm baddbmm addr".split()}
 
 
 def _reflected(function):
@@ -71,12 +86,18 @@ def install() -> None:
     for module, names in PLAIN.items():
         for name in names:
             setattr(Tensor, name, getattr(module, name))
+    for module, names in IN_PLACE.items():
+        for name in names:
+            setattr(Tensor, f"{name}_", inplace(getattr(module, name), f"{name}_"))
     for name, function in OPERATORS.items():
         setattr(Tensor, f"__{name}__", _operator(function))
         setattr(Tensor, f"__r{name}__", _operator(_reflected(function)))
         setattr(Tensor, f"__i{name}__", inplace(function, f"__i{name}__"))
     for name, function in COMPARISONS.items():
         setattr(Tensor, f"__{name}__", _operator(function))
+    Tensor.where = lambda self, condition, other: pointwise.where(condition, self, other)
+    Tensor.__matmul__ = matmul.matmul
+    Tensor.__rmatmul__ = _reflected(matmul.matmul)
     Tensor.__neg__ = pointwise.neg
     Tensor.__pos__ = pointwise.positive
     Tensor.__abs__ = pointwise.abs

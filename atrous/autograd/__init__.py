@@ -1,5 +1,7 @@
 """Automatic differentiation: a tape of nodes, run backwards; knows tensors by duck type."""
 
+from . import check as functional
+from .check import GradcheckError, gradcheck, gradgradcheck
 from .engine import backward, grad
 from .function import Function, once_differentiable
 from .graph import Node, needs_recording, record

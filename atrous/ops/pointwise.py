@@ -16,6 +16,18 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from .operands import as_tensor, evaluate, result_type, with_out
 
+__all__ = """
+    abs absolute acos add addcdiv addcmul arccos arcsin arctan arctan2 asin atan atan2
+    bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp clamp_max clamp_min clip
+    clone cos cosh deg2rad div divide eq erf erfc exp exp2 expm1 fix floor floor_divide
+    fmax fmin fmod frac ge greater greater_equal gt hypot isfinite isinf isnan isneginf
+    isposinf le lerp less less_equal log log10 log1p log2 logaddexp logical_and
+    logical_not logical_or logical_xor lt maximum minimum mul multiply nan_to_num ne neg
+    negative not_equal positive pow rad2deg reciprocal remainder round rsqrt rsub sgn
+    sigmoid sign signbit sin sinh sqrt square sub subtract tan tanh true_divide trunc
+    where xlogy
+""".split()
+
 X, Y, Z = (("operand", i) for i in range(3))
 
 
@@ -280,6 +292,14 @@ def div(input, other, *, rounding_mode: str | None = None) -> Tensor:
         "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found"
         f" '{rounding_mode}'"
     )
+
+
+def true_divide(input, other, *, out=None) -> Tensor:
+    """input / other, never rounded."""
+    return div(input, other, out=out)
+
+
+divide, subtract = div, sub
 
 
 def _check_divisor(name: str, other, kind: dtype) -> None:
@@ -579,6 +599,34 @@ def addcdiv(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
     """input + value · tensor1 / tensor2."""
     quotient = tensor1 / tensor2
     return input + (quotient if value == 1 else quotient * value)
+
+
+@with_out
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """log(exp(input) + exp(other)), without overflow."""
+    top = maximum(input, other).detach()
+    top = where(top.isfinite(), top, 0.0)
+    return ((input - top).exp() + (other - top).exp()).log() + top
+
+
+@with_out
+def xlogy(input, other) -> Tensor:
+    """input · log(other), and 0 where input is 0 (unless other is NaN)."""
+    input, other = as_tensor(input), as_tensor(other)
+    nothing = (input == 0) & other.isnan().logical_not()
+    return where(nothing, 0.0, input * where(nothing, 1.0, other).log())
+
+
+@with_out
+def nan_to_num(input: Tensor, nan=None, posinf=None, neginf=None) -> Tensor:
+    """NaN and infinities replaced by numbers (default: 0, largest, smallest)."""
+    if not input.is_floating_point():
+        return clone(input)
+    limits = dtypes.finfo(input.dtype)
+    high = limits.max if posinf is None else posinf
+    low = limits.min if neginf is None else neginf
+    out = where(input.isnan(), 0.0 if nan is None else float(nan), input)
+    return where(out == math.inf, float(high), where(out == -math.inf, float(low), out))
 
 
 # Conversion

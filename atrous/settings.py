@@ -1,0 +1,54 @@
+"""Process-wide settings: threads, precision, determinism."""
+
+from __future__ import annotations
+
+from . import compiler
+
+
+def set_num_threads(count: int) -> None:
+    """How many threads kernels run on; results do not depend on it."""
+    if not isinstance(count, int):
+        raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
+    if count < 1:
+        raise RuntimeError(f"set_num_threads expects a positive integer, not {count}")
+    compiler.set_num_threads(count)
+
+
+def get_num_threads() -> int:
+    """How many threads kernels run on."""
+    return compiler.threads()
+
+
+def set_num_interop_threads(count: int) -> None:
+    """Accepted as torch accepts it; operations run one after another here."""
+
+
+def get_num_interop_threads() -> int:
+    return 1
+
+
+_PRECISIONS = ("highest", "high", "medium")
+_precision = "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """The least exactness that float32 products may have; all run at "highest" today."""
+    global _precision
+    if precision not in _PRECISIONS:
+        raise RuntimeError(
+            f"set_float32_matmul_precision: '{precision}' is not one of"
+            f" {', '.join(_PRECISIONS)}"
+        )
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    return _precision
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: every operation gives the same bits on every run, always."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    return True
