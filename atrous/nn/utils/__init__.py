@@ -1,0 +1,1 @@
+"""Helpers for training: clipping gradients, flat parameter vectors, weight norm."""
