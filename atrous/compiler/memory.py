@@ -149,7 +149,7 @@ def empty(shape, dtype, order: tuple[int, ...] | None = None) -> np.ndarray:
     `order` names the axes from the outermost in memory to the innermost; None is C's
     order. (0, 2, 3, 1) lays (N, C, H, W) out channels-last.
 
-    Raises OutOfMemoryError (a RuntimeError), naming the size, if that much memory cannot be had.
+    Raises OutOfMemoryError (a RuntimeError) with the size, if it cannot be had.
     """
     shape = tuple(int(size) for size in shape)
     dtype = np.dtype(dtype)

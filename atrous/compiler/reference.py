@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from .expression import Node, Program, register, storage, typed
+from .spec import ConvSpec, border_index
 
 # ------------------------------------------------------------------ half types
 
@@ -225,3 +226,77 @@ def pointwise(
         np.broadcast_to(r, shape).astype(storage(d)) if r.shape != shape else r
         for r, d in zip(results, program.result_dtypes(), strict=True)
     ]
+
+
+# ------------------------------------------------------------------ convolution
+
+
+def _padded(x: np.ndarray, spec: ConvSpec) -> np.ndarray:
+    """x with its border, by the definition of each border mode."""
+    for axis, (size, (before, after)) in enumerate(
+        zip(spec.size, spec.padding, strict=True), 2
+    ):
+        index = border_index(size, before, after, spec.border)
+        if size == 0:
+            shape = (*x.shape[:axis], len(index), *x.shape[axis + 1 :])
+            x = np.zeros(shape, x.dtype)
+            continue
+        inside = (index >= 0).reshape(-1, *[1] * (x.ndim - axis - 1))
+        x = np.where(inside, np.take(x, np.maximum(index, 0), axis), 0)
+    return x
+
+
+def _folded(padded: np.ndarray, spec: ConvSpec) -> np.ndarray:
+    """The transpose of `_padded`: each padded position back to where it was read."""
+    for axis, (size, (before, after)) in enumerate(
+        zip(spec.size, spec.padding, strict=True), 2
+    ):
+        index = border_index(size, before, after, spec.border)
+        moved = np.moveaxis(padded, axis, 0)
+        sums = np.zeros((size, *moved.shape[1:]))
+        np.add.at(sums, index[index >= 0], moved[index >= 0])
+        padded = np.moveaxis(sums, 0, axis)
+    return padded
+
+
+def convolve(spec: ConvSpec, x=None, w=None, y=None, bias=None) -> np.ndarray:
+    """Solve T(x, w, y) = Σ x[n, i, s·o − p + d·k] · w[j, i, k] · y[n, j, o].
+
+    One loop over the taps k and the groups, each a sum over channels; in float64,
+    rounded once.
+    """
+    shapes, groups = spec.shapes, spec.groups
+    inputs, outputs = spec.in_channels // groups, spec.out_channels // groups
+    solved = np.zeros(shapes[spec.solves])
+    if spec.solves == "x":
+        padded = np.zeros(_padded(np.zeros(shapes["x"]), spec).shape)
+    else:
+        padded = _padded(np.asarray(x, np.float64), spec)
+    w = solved if spec.solves == "w" else np.asarray(w, np.float64)
+    y = solved if spec.solves == "y" else np.asarray(y, np.float64)
+    for k in np.ndindex(spec.kernel):
+        reads = tuple(
+            slice(d * i, d * i + s * (n - 1) + 1, s) if n else slice(0)
+            for i, d, s, n in zip(
+                k, spec.dilation, spec.stride, spec.output_size, strict=True
+            )
+        )
+        for g in range(groups):
+            i = slice(g * inputs, (g + 1) * inputs)
+            j = slice(g * outputs, (g + 1) * outputs)
+            x_part, y_part = padded[(slice(None), i, *reads)], y[:, j]
+            w_part = w[(j, slice(None), *k)]
+            if spec.solves == "y":
+                y_part += np.einsum("ni...,ji->nj...", x_part, w_part)
+            elif spec.solves == "x":
+                x_part += np.einsum("nj...,ji->ni...", y_part, w_part)
+            else:
+                axes = (0, *range(2, 2 + spec.rank))
+                w_part += np.tensordot(y_part, x_part, (axes, axes))
+    if spec.solves == "x":
+        solved = _folded(padded, spec)
+    if bias is not None:
+        solved += np.asarray(bias, np.float64).reshape(-1, *[1] * spec.rank)
+    if spec.activation == "relu":
+        solved = np.where(solved < 0, 0, solved)
+    return solved.astype(spec.dtype)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+import numpy as np
+
 BORDERS = ("zeros", "reflect", "replicate", "circular")
 ACTIVATIONS = (None, "relu")
 
@@ -107,3 +109,18 @@ class PointwiseSpec:
     rank: int
     walks: tuple[str, ...]
     tiled: bool = False
+
+
+def border_index(size: int, before: int, after: int, border: str) -> np.ndarray:
+    """For each position of a padded axis, its place among `size`; -1 where x is zero."""
+    place = np.arange(-before, size + after)
+    outside = (place < 0) | (place >= size)
+    if border == "zeros":
+        return np.where(outside, -1, place)
+    if border == "replicate":
+        return np.clip(place, 0, size - 1)
+    if border == "circular":
+        return place % size
+    period = max(1, 2 * (size - 1))  # reflect: there and back, the edge not repeated
+    place = place % period
+    return np.minimum(place, period - place) if size > 1 else place * 0

@@ -1,1 +1,1 @@
-"""How each spec becomes loops: `handles`, `cost` and `build` for a spec and a target."""
+"""How a spec becomes loops: `handles`, `cost` and `build` for a spec and a target."""
