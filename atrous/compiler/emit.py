@@ -378,7 +378,7 @@ class Emitter:
         if mask is None:
             text = f"load {type.ir}, ptr {pointer.text}, align {align}"
             return self._emit(type, text, note)
-        self._declared[f"llvm.masked.load.{type}"] = (
+        self._declared[f"llvm.masked.load.{_mangled(type)}"] = (
             f"declare {type.ir} @llvm.masked.load.{_mangled(type)}.p0"
             f"(ptr, i32, <{lanes} x i1>, {type.ir})"
         )
@@ -398,7 +398,7 @@ class Emitter:
             )
             self._done[note] += 1
             return
-        self._declared[f"llvm.masked.store.{type}"] = (
+        self._declared[f"llvm.masked.store.{_mangled(type)}"] = (
             f"declare void @llvm.masked.store.{_mangled(type)}.p0"
             f"({type.ir}, ptr, i32, <{type.lanes} x i1>)"
         )
