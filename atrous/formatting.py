@@ -24,8 +24,8 @@ SMALLEST_PLAIN = 1e-4
 WIDEST_RATIO = 1000.0
 
 # dtypes that a literal gives by itself, beside the default float dtype
-UNNAMED_DTYPES = ("torch.int64", "torch.bool")
-PLAIN_CLASSES = ("Tensor", "Parameter", "Buffer")
+UNNAMED_DTYPES = (dtypes.int64, dtypes.bool_)
+PLAIN_CLASSES = ("Tensor", "Parameter")
 
 
 @dataclass(frozen=True)
@@ -88,30 +88,26 @@ def get_printoptions() -> PrintOptions:
 def format_tensor(tensor) -> str:
     """What `repr(tensor)` shows.
 
-    Needs of a tensor: `_values()` (a NumPy array), `dtype`, `requires_grad`, `grad_fn`.
+    Needs of a tensor: `_array`, `dtype`, `requires_grad` and `grad_fn`.
     """
     options = _options
     kind = type(tensor).__name__
     prefix = "tensor(" if kind in PLAIN_CLASSES else f"{kind}("
-    values = tensor._values()
-    body = format_values(values, len(prefix), options) if values.size else "[]"
-    text = add_suffixes(prefix + body, suffixes(tensor, values, options), options)
+    numbers = format_numbers(tensor._array, tensor.dtype, len(prefix), options)
+    text = add_suffixes(prefix + numbers, suffixes(tensor, options), options)
     return ("Parameter containing:\n" if kind == "Parameter" else "") + text + ")"
 
 
-def suffixes(tensor, values: np.ndarray, options: PrintOptions) -> Iterator[str]:
+def suffixes(tensor, options: PrintOptions) -> Iterator[str]:
     """What the digits do not say, in the order in which it stands."""
-    is_default = tensor.dtype == dtypes.get_default_dtype()
-    if values.size == 0:
-        if values.ndim != 1:
-            yield f"size={values.shape}"
-        if not is_default:
-            yield f"dtype={tensor.dtype}"
-    else:
-        if options.edgeitems == 0:
-            yield f"size={values.shape}"
-        if not is_default and str(tensor.dtype) not in UNNAMED_DTYPES:
-            yield f"dtype={tensor.dtype}"
+    shape = tensor._array.shape
+    is_empty = 0 in shape
+    if (is_empty and len(shape) != 1) or (not is_empty and options.edgeitems == 0):
+        yield f"size={shape}"
+    is_default = tensor.dtype is dtypes.get_default_dtype()
+    # Without an element to show it, int64 is named too.
+    if not is_default and (is_empty or tensor.dtype not in UNNAMED_DTYPES):
+        yield f"dtype={tensor.dtype}"
     if tensor.grad_fn is not None:
         yield f"grad_fn=<{tensor.grad_fn.name()}>"
     elif tensor.requires_grad:
@@ -133,24 +129,32 @@ def add_suffixes(text: str, suffixes: Iterator[str], options: PrintOptions) -> s
     return text
 
 
-def format_values(values: np.ndarray, indent: int, options: PrintOptions) -> str:
+def format_numbers(
+    array: np.ndarray, dtype: dtypes.dtype, indent: int, options: PrintOptions
+) -> str:
     """The numbers alone, in brackets, continued lines indented by `indent`."""
-    summarise = values.size > options.threshold
-    shown = edges(values, options.edgeitems) if summarise else values
+    if array.size == 0:
+        return "[]"
+    summarise = array.size > options.threshold
+    cut = [summarise and size > 2 * options.edgeitems for size in array.shape]
+    shown = edges(array, cut, options.edgeitems)
+    if dtype is dtypes.bfloat16:
+        shown = dtypes.widen(shown)
     write, width = number_format(shown, options)
-    if values.ndim == 0:
-        return write(values.item())
-    layout = Layout(write, width, summarise, options)
-    return layout.rows(values, indent)
+    if array.ndim == 0:
+        return write(shown.item())
+    return Layout(write, width, options).rows(shown, cut, indent)
 
 
-def edges(values: np.ndarray, count: int) -> np.ndarray:
-    """Those elements of `values` that a summary shows: the corners of every axis."""
+def edges(array: np.ndarray, cut: list[bool], count: int) -> np.ndarray:
+    """`array` with only the first and last `count` elements of each cut axis."""
+    if not any(cut):
+        return array
     ends = [
-        [*range(count), *range(size - count, size)] if size > 2 * count else range(size)
-        for size in values.shape
+        [*range(count), *range(size - count, size)] if is_cut else range(size)
+        for size, is_cut in zip(array.shape, cut, strict=True)
     ]
-    return values[np.ix_(*ends)] if values.ndim else values
+    return array[np.ix_(*ends)]
 
 
 def number_format(
@@ -193,39 +197,27 @@ class Layout:
 
     write: Callable[[object], str]
     width: int
-    summarise: bool
     options: PrintOptions
 
-    def rows(self, values: np.ndarray, indent: int) -> str:
-        if values.ndim == 1:
-            return self.row(values, indent)
-        head, tail = self.ends(len(values))
-        texts = [self.rows(values[index], indent + 1) for index in head]
-        if tail is not None:
-            texts.append("...")
-            texts += [self.rows(values[index], indent + 1) for index in tail]
-        between = "," + "\n" * (values.ndim - 1) + " " * (indent + 1)
+    def rows(self, shown: np.ndarray, cut: list[bool], indent: int) -> str:
+        """`cut` says of each axis whether its middle was left out of `shown`."""
+        if shown.ndim == 1:
+            return self.row(shown, cut[0], indent)
+        texts = [self.rows(part, cut[1:], indent + 1) for part in shown]
+        if cut[0]:
+            texts.insert(self.options.edgeitems, "...")
+        between = "," + "\n" * (shown.ndim - 1) + " " * (indent + 1)
         return "[" + between.join(texts) + "]"
 
-    def row(self, values: np.ndarray, indent: int) -> str:
-        head, tail = self.ends(len(values))
-        texts = [self.write(value) for value in values[head.start : head.stop].tolist()]
-        if tail is not None:
-            # A lone ellipsis stands without the space that aligns it between numbers.
-            texts.append(" ..." if texts else "...")
-            last = values[tail.start : tail.stop].tolist()
-            texts += [self.write(value) for value in last]
+    def row(self, shown: np.ndarray, is_cut: bool, indent: int) -> str:
+        texts = [self.write(value) for value in shown.tolist()]
+        if is_cut:
+            # The space aligns it between numbers; alone it needs none.
+            texts.insert(self.options.edgeitems, " ..." if texts else "...")
         room = self.options.linewidth - indent
-        per_line = max(1, room // (self.width + 2))
+        per_line = max(1, room // (self.width + len(", ")))
         lines = [
             ", ".join(texts[start : start + per_line])
             for start in range(0, len(texts), per_line)
         ]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
-
-    def ends(self, size: int) -> tuple[range, range | None]:
-        """The indices shown at the start and, where the middle is left out, the end."""
-        count = self.options.edgeitems
-        if self.summarise and size > 2 * count:
-            return range(count), range(size - count, size)
-        return range(size), None
