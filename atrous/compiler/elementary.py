@@ -107,7 +107,7 @@ _EXP = {
 
 
 def _nearest(e: Emitter, x: Value) -> tuple[Value, Value]:
-    """x rounded, as a float and as an integer. |x| must be below 2^(mantissa bits - 2)."""
+    """x rounded, as float and as integer; |x| is below 2^(mantissa bits - 2)."""
     name = x.type.name
     magic = e.constant(_MAGIC[name], x.type)
     shifted = x + magic
@@ -228,7 +228,9 @@ def _near_zero(limit: float, near: Callable, function: Callable) -> Callable:
 
 # Taylor's first terms: relative errors below 1e-9 within the limit.
 _expm1_wide = _near_zero(
-    1e-4, lambda e, x: x * (x * 0.5 + 1.0), lambda e, x: exp(e, x) - 1.0
+    1e-4,
+    lambda e, x: x * polynomial(e, x, (1.0, 0.5, 1 / 6)),
+    lambda e, x: exp(e, x) - 1.0,
 )
 _log1p_wide = _near_zero(
     1e-4,
@@ -314,15 +316,16 @@ _ERFC = (
 def sigmoid(e: Emitter, x: Value) -> Value:
     """1 / (1 + exp(-x)), from exp(-|x|), which cannot overflow."""
     z = exp(e, -absolute(e, x))
-    scale = e.constant(1.0, x.type) / (z + 1.0)
-    return e.select(x < 0.0, z * scale, scale)
+    return e.select(x < 0.0, z, e.constant(1.0, x.type)) / (z + 1.0)
 
 
 def _tanh(e: Emitter, x: Value) -> Value:
     size = absolute(e, x)
     square = x * x
     near = e.fma(polynomial(e, square, _TANH) * square, size, size)
-    far = e.constant(1.0, x.type) - e.constant(2.0, x.type) / (exp(e, size + size) + 1.0)
+    far = e.constant(1.0, x.type) - e.constant(2.0, x.type) / (
+        exp(e, size + size) + 1.0
+    )
     return with_sign(e, e.select(size < 0.625, near, far), x)
 
 
@@ -377,7 +380,7 @@ def _quadrant(e: Emitter, x: Value) -> tuple[Value, Value, Value]:
     """sin and cos of x less the nearest multiple n of π/2, and n.
 
     The first product is exact where multiply-adds are fused, so float32 arguments up
-    to 2^50 are reduced to the last place; beyond, an angle means nothing any more.
+    to 2^49 are reduced to the last place.
     """
     n, quarter = _nearest(e, x * (2 / math.pi))
     r = e.fma(n, e.constant(-_HALF_PI[0], x.type), x)
@@ -403,6 +406,23 @@ def _turned(e: Emitter, x: Value, quarters: int) -> Value:
     quarter = quarter + quarters
     value = e.select(e.compare("==", quarter & 1, 0), sine, cosine)
     return e.select(e.compare("==", quarter & 2, 0), value, -value)
+
+
+def _huge(name: str, function: Callable) -> Callable:
+    """`function`, but the C library where an argument is beyond the reduction."""
+
+    def apply(e: Emitter, x: Value) -> Value:
+        value = function(e, x)
+        huge = ~(absolute(e, x) < 2.0**49)
+        if_any = e.cast(e.fold(huge, lambda a, b: a | b), "int64")
+        # A loop of one turn or none: the branch that almost no vector takes.
+        with e.loop(
+            "huge", e.select(if_any > 0, 1, e.zero("int64")), carry=[value]
+        ) as one:
+            one.carry = [e.select(huge, _library(name)(e, x), value)]
+        return one.carry[0]
+
+    return apply
 
 
 def _tan_wide(e: Emitter, x: Value) -> Value:
@@ -464,9 +484,9 @@ FUNCTIONS32: dict[str, Callable] = {
     "cosh": _wide(_cosh_wide),
     "erf": _erf,
     "erfc": _wide(_erfc_wide),
-    "sin": _wide(lambda e, x: _turned(e, x, 0)),
-    "cos": _wide(lambda e, x: _turned(e, x, 1)),
-    "tan": _wide(_tan_wide),
+    "sin": _wide(_huge("sin", lambda e, x: _turned(e, x, 0))),
+    "cos": _wide(_huge("cos", lambda e, x: _turned(e, x, 1))),
+    "tan": _wide(_huge("tan", _tan_wide)),
     "asin": _wide(lambda e, x: _atan2_wide(e, x, _cofactor(e, x))),
     "acos": _wide(lambda e, x: _atan2_wide(e, _cofactor(e, x), x)),
     "atan": _wide(_atan_wide),

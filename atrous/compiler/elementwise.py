@@ -29,8 +29,8 @@ from .layout import (
     overlaps,
     pieces,
 )
-from .schedules.expressions import scalar_slots
 from .pool import run
+from .schedules.expressions import scalar_slots
 from .spec import PointwiseSpec
 
 #: What NumPy lacks, so that a kernel computes it whatever the size.
@@ -133,17 +133,28 @@ def _wanted(expr: tuple, out: np.ndarray | None, names: Sequence[str]) -> str | 
 
 
 def _shape(arrays: Sequence[np.ndarray], outs: Sequence) -> tuple[int, ...]:
-    shape = arrays[0].shape if arrays else next(o.shape for o in outs if o is not None)
+    """The shape of the results: the arrays' together, or that of `out`."""
+    shape = arrays[0].shape if arrays else ()
     for array in arrays:
         if array.shape != shape:
             shape = np.broadcast_shapes(*[a.shape for a in arrays])
             break
     for out in outs:
         if out is not None and out.shape != shape:
-            if arrays and np.broadcast_shapes(out.shape, shape) != out.shape:
-                raise ValueError(f"pointwise: out is {out.shape}, the result is {shape}")
+            if not _fits(shape, out.shape):
+                raise ValueError(
+                    f"pointwise: out is {out.shape}, the result is {shape}"
+                )
             shape = out.shape
     return shape
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether `shape` broadcasts to `wanted`."""
+    last = wanted[len(wanted) - len(shape) :]
+    return len(shape) <= len(wanted) and all(
+        a in (1, b) for a, b in zip(shape, last, strict=True)
+    )
 
 
 def _small(found: Plan, arrays, scalars, shape, outs) -> list[np.ndarray]:

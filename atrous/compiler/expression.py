@@ -12,7 +12,7 @@ converts. Half types are computed in float32 and rounded where they are stored o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def weak_kind(value: object) -> str:
     return "weak int" if isinstance(value, (int, np.integer)) else "weak float"
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote(a: str, b: str) -> str:
     """The dtype of two operands together, by torch's rules."""
     if a == b:
@@ -176,7 +176,9 @@ class _Builder:
         if op == "cast":
             return e[1]
         if op not in ARITY or len(e) != ARITY[op] + 1:
-            raise ValueError(f"expression: no operation {op!r} of {len(e) - 1} operands")
+            raise ValueError(
+                f"expression: no operation {op!r} of {len(e) - 1} operands"
+            )
         if op in COMPARISONS or op == "isnan":
             return "bool"
         common = self.common(e)

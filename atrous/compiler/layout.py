@@ -30,9 +30,7 @@ def broadcast_strides(array: np.ndarray, shape: tuple[int, ...]) -> Strides:
     """Element strides of `array` seen as `shape`; 0 where it is repeated."""
     strides = element_strides(array)
     if array.shape == shape:
-        return tuple(
-            0 if n == 1 else s for n, s in zip(shape, strides, strict=True)
-        )
+        return tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
     missing = len(shape) - array.ndim
     return (0,) * missing + tuple(
         0 if n == 1 else s for n, s in zip(array.shape, strides, strict=True)
@@ -93,22 +91,21 @@ def collapse(
             continue
         column = [strides[axis] for strides in operands]
         if kept and all(
-            outer == inner * size for outer, inner in zip(walks[-1], column, strict=True)
+            outer == inner * size
+            for outer, inner in zip(walks[-1], column, strict=True)
         ):
             kept[-1] *= size
             walks[-1] = column
         else:
             kept.append(size)
             walks.append(column)
-    merged = tuple(
-        tuple(column[i] for column in walks) for i in range(len(operands))
-    )
+    merged = tuple(tuple(column[i] for column in walks) for i in range(len(operands)))
     return tuple(kept), merged
 
 
 @lru_cache(maxsize=4096)
 def blocks(sizes: tuple[int, ...], grain: int = CHUNK, unit: int = 64) -> Strides:
-    """How long a block of each dimension is, so that a chunk has about `grain` elements.
+    """How long a block of each dimension is, for chunks of about `grain` elements.
 
     Outer dimensions are cut first; the last one only into multiples of `unit`. The
     cut depends on the sizes alone, never on threads.
@@ -129,7 +126,9 @@ def blocks(sizes: tuple[int, ...], grain: int = CHUNK, unit: int = 64) -> Stride
 
 def pieces(sizes: Sequence[int], lengths: Sequence[int]) -> tuple[int, ...]:
     """How many blocks each dimension has."""
-    return tuple(-(-size // length) for size, length in zip(sizes, lengths, strict=True))
+    return tuple(
+        -(-size // length) for size, length in zip(sizes, lengths, strict=True)
+    )
 
 
 def overlaps(out: np.ndarray, array: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""A typed program as instructions on vectors: what pointwise, reduce and others share."""
+"""A typed program as instructions on vectors: what all element-wise schedules share."""
 
 from __future__ import annotations
 
@@ -333,5 +333,3 @@ def scalar_arguments(e: Emitter, program: Program, first: int) -> dict:
             value = e.scalar(first + i, dtype, f"scalar{index}")
         values[index, dtype] = value
     return values
-
-

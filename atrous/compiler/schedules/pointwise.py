@@ -93,7 +93,10 @@ def box(e: Emitter, first: int, rank: int) -> list[tuple[Value, Value]]:
     Arguments from `first` on: the sizes, the lengths of blocks, the numbers of blocks.
     """
     sizes, lengths, counts = (
-        [e.argument(first + part * rank + axis, f"{name}{axis}") for axis in range(rank)]
+        [
+            e.argument(first + part * rank + axis, f"{name}{axis}")
+            for axis in range(rank)
+        ]
         for part, name in enumerate(("size", "block", "blocks"))
     )
     left, spans = e.chunk, []
@@ -148,7 +151,9 @@ def build(spec: PointwiseSpec, program: Program, target: Target) -> Kernel:
     ]
     scalars = scalar_arguments(e, program, first + count * rank)
     lanes = width(program, target)
-    masked = has_masks(target, dtypes) and "strided" not in spec.walks[-len(spec.results) :]
+    masked = (
+        has_masks(target, dtypes) and "strided" not in spec.walks[-len(spec.results) :]
+    )
 
     def innermost(here: list[Operand], span: tuple[Value, Value]) -> None:
         inputs, results = here[: len(spec.dtypes)], here[len(spec.dtypes) :]
