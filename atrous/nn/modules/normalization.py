@@ -75,11 +75,10 @@ class LayerNorm(Module):
         )
 
     def extra_repr(self) -> str:
-        unbiased = self.elementwise_affine and self.bias is None
         return (
             f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
-            + (", bias=False" if unbiased else "")
+            f"elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
         )
 
 
@@ -134,11 +133,10 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        text = (
+        return (
             f"{self.num_groups}, {self.num_channels}, eps={self.eps}, "
-            f"affine={self.affine}"
+            f"affine={self.affine}, bias={self.bias is not None}"
         )
-        return text + (", bias=False" if self.affine and self.bias is None else "")
 
 
 class RMSNorm(Module):

@@ -49,20 +49,23 @@ class Tree:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
+        registered = self.__dict__
         if isinstance(value, Parameter):
             self._make_room(name, "_parameters")
             self.register_parameter(name, value)
+        elif name in registered.get("_parameters", ()):
+            self._replace("_parameters", name, value)
         elif isinstance(value, Tree):
             self._make_room(name, "_modules")
             self._modules[name] = value
+        elif name in registered.get("_modules", ()):
+            self._replace("_modules", name, value)
         elif isinstance(value, Buffer):
             self._make_room(name, "_buffers")
             self.register_buffer(name, value, value.persistent)
+        elif name in registered.get("_buffers", ()):
+            self._replace("_buffers", name, value)
         else:
-            for registry in REGISTRIES:
-                if name in self.__dict__.get(registry, ()):
-                    self._replace(registry, name, value)
-                    return
             super().__setattr__(name, value)
 
     def _make_room(self, name: str, registry: str) -> None:
