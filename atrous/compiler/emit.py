@@ -452,6 +452,31 @@ class Emitter:
         )
         self._done[f"scatter {pointer.label or ''} {type}"] += 1
 
+    def copy(self, to: Value, source: Value, count) -> None:
+        """`count` neighbouring elements from one place to another, as bytes."""
+        size = self._value(count, INDEX) * source.element.itemsize
+        size = self._value(size, INDEX)
+        name = "llvm.memcpy.p0.p0.i64"
+        self._declared[name] = f"declare void @{name}(ptr, ptr, i64, i1)"
+        align = source.element.itemsize
+        self._lines.append(
+            f"  call void @{name}(ptr align {align} {to.text}, ptr align {align} "
+            f"{source.text}, i64 {size.text}, i1 false)"
+        )
+        self._done[f"copy {source.label} to {to.label}"] += 1
+
+    def clear(self, to: Value, count) -> None:
+        """Zero in `count` neighbouring elements."""
+        size = self._value(count, INDEX) * to.element.itemsize
+        name = "llvm.memset.p0.i64"
+        self._declared[name] = f"declare void @{name}(ptr, i8, i64, i1)"
+        align = to.element.itemsize
+        self._lines.append(
+            f"  call void @{name}(ptr align {align} {to.text}, i8 0, "
+            f"i64 {size.text}, i1 false)"
+        )
+        self._done[f"clear {to.label}"] += 1
+
     def prefetch(self, pointer: Value) -> None:
         """Ask for the cache line at `pointer`; it need not exist."""
         self._declared["llvm.prefetch.p0"] = (
@@ -769,7 +794,7 @@ def _mangled(type: Type) -> str:
 
 
 def _neutral(operation: str, a, b):
-    """x + 0, x - 0 and x · 1 on indices need no instruction."""
+    """x + 0, x - 0, x · 1 and x / 1 on indices need no instruction."""
     for value, other in ((a, b), (b, a)):
         if isinstance(value, Value) and value.type == INDEX and isinstance(other, int):
             if operation == "add" and other == 0:

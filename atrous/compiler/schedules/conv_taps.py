@@ -13,7 +13,6 @@ that 1, 2 and 3 dimensions are one code over tuples.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from math import prod
 
@@ -97,27 +96,22 @@ class Taps:
     def interior(self) -> bool:
         return all(axis.interior for axis in self.axes)
 
-    @cached_property
-    def folds(self) -> bool:
-        """Whether the taps of the last axis and the channels make one long run."""
+    @property
+    def contiguous(self) -> bool:
+        """Whether the taps of the last axis read neighbouring positions."""
         return self.axes[-1].contiguous
 
-    @property
-    def runs(self) -> int:
-        """Stretches of the source that one output reads without a gap."""
-        return self.taps // len(self.axes[-1].taps) if self.folds else self.taps
+    def run_offsets(self, strides: tuple[int, ...], folds: bool) -> np.ndarray:
+        """Where each run starts, in elements from the first position that is read.
 
-    def run_length(self, channels: int) -> int:
-        """Values in a run, of `channels` a position."""
-        return channels * (len(self.axes[-1].taps) if self.folds else 1)
-
-    def run_offsets(self, strides: tuple[int, ...]) -> np.ndarray:
-        """Where each run starts, in elements from the first position that is read."""
+        A run is a stretch of the source that one output reads without a gap: the
+        channels of one tap or, if the last axis `folds`, of all its taps.
+        """
         each = [
             [(offset - axis.first) * stride for offset in axis.offsets]
             for axis, stride in zip(self.axes, strides, strict=True)
         ]
-        if self.folds:
+        if folds:
             each[-1] = each[-1][:1]
         return np.array([sum(offsets) for offsets in product(*each)], np.int64)
 

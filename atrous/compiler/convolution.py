@@ -1,0 +1,185 @@
+"""Convolution by its spec: one trilinear form, solved for y, for x or for w.
+
+    convolve(spec, x=…, w=…) -> y     convolve(spec, w=…, y=…) -> x
+    convolve(spec, x=…, y=…) -> w
+
+Operands are NumPy arrays of any strides, in torch's logical shapes. x and y are returned
+channels-last in memory, w contiguous.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from . import cache, memory
+from .pool import run, workers_of
+from .schedules import conv_direct
+from .schedules.conv_taps import Taps, forward, input_gradient
+from .schedules.packing import pack_weights
+from .spec import ConvSpec, border_index
+from .target import Target, here
+
+
+def convolve(
+    spec: ConvSpec, x=None, w=None, y=None, bias=None, out=None, target=None
+) -> np.ndarray:
+    """The operand of T(x, w, y) that `spec.solves` names, from the other two.
+
+    `bias` (one number a channel of the result) goes with `spec.bias`; `out` receives
+    the result and is returned.
+    """
+    given = {"x": x, "w": w, "y": y}
+    for name, shape in spec.shapes.items():
+        operand = given[name]
+        assert (operand is None) == (name == spec.solves), name
+        assert operand is None or operand.shape == shape, (name, operand.shape, shape)
+        assert operand is None or operand.dtype == spec.dtype, (name, operand.dtype)
+    assert (bias is not None) == spec.bias
+    target = target or here()
+    if spec.solves == "w":
+        raise NotImplementedError
+    solve = {"y": _solve_y, "x": _solve_x}[spec.solves]
+    result = solve(spec, given, bias, target)
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+def _elements(array: np.ndarray) -> tuple[int, ...]:
+    """Strides in elements; those of axes of one position say nothing and are zero."""
+    return tuple(
+        stride // array.itemsize if size > 1 else 0
+        for stride, size in zip(array.strides, array.shape, strict=True)
+    )
+
+
+def _readable(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy if its strides are no whole elements."""
+    whole = all(stride % array.itemsize == 0 for stride in array.strides)
+    return array if whole and array.flags.aligned else array.copy()
+
+
+def _solve_y(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+    y = _result(spec, "y")
+    if y.size:
+        _tap_convolution(
+            forward(spec), given["x"], _groups(spec, given["w"]), bias, y, target
+        )
+    return y
+
+
+def _solve_x(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+    if spec.border != "zeros" and any(a or b for a, b in spec.padding):
+        return _fold_border(spec, given, bias, target)
+    x = _result(spec, "x")
+    if x.size:
+        w = _groups(spec, given["w"]).swapaxes(1, 2)
+        for taps in input_gradient(spec):
+            _tap_convolution(taps, given["y"], w, bias, x, target)
+    return x
+
+
+def _result(spec: ConvSpec, name: str) -> np.ndarray:
+    shape = spec.shapes[name]
+    return memory.empty(shape, spec.dtype, memory.channels_last(len(shape)))
+
+
+def _groups(spec: ConvSpec, w: np.ndarray) -> np.ndarray:
+    """w as (groups, out / groups, in / groups, *kernel): a view."""
+    return w.reshape(spec.groups, -1, *w.shape[1:])
+
+
+def _tap_convolution(
+    taps: Taps,
+    source: np.ndarray,
+    w: np.ndarray,
+    bias,
+    result: np.ndarray,
+    target: Target,
+) -> None:
+    """Write one phase of the result. `w` is (groups, channels, source channels, *k)."""
+    if not taps.pixels or not taps.batch:
+        return
+    if not taps.taps or not taps.source_channels or not source.size:
+        return _without_source(taps, bias, result)
+    source = _readable(source)
+    plan = conv_direct.plan(taps, _elements(source), _elements(result), target)
+    kernel = plan.kernel
+    picked = w[(..., *np.ix_(*(axis.taps for axis in taps.axes)))]
+    packed = memory.empty(plan.weights_shape, taps.dtype)
+    pack_weights(
+        picked,
+        taps.groups,
+        kernel.channel_blocks,
+        kernel.tile_channels,
+        kernel.blocks,
+        packed,
+    )
+    padded = _padded_bias(taps, bias, kernel)
+    workspace = memory.empty((plan.slab_size * workers_of(plan.chunks),), taps.dtype)
+    address = cache.kernel(("conv_direct", kernel), kernel.build, target)
+    size = source.itemsize
+    arguments = (
+        source.ctypes.data + plan.source_offset * size,
+        packed.ctypes.data,
+        padded.ctypes.data,
+        result.ctypes.data + plan.result_offset * size,
+        plan.runs.ctypes.data,
+        workspace.ctypes.data,
+        plan.maps.ctypes.data,
+        *plan.numbers,
+    )
+    run(address, arguments, plan.chunks)
+
+
+def _padded_bias(taps: Taps, bias, kernel) -> np.ndarray:
+    """The bias with zeros in the spare lanes of each group: (groups, lanes)."""
+    if not taps.bias:
+        return np.empty(0, taps.dtype)
+    padded = np.zeros((taps.groups, kernel.blocks * kernel.tile_channels), taps.dtype)
+    padded[:, : taps.channels] = bias.reshape(taps.groups, -1)
+    return padded
+
+
+def _without_source(taps: Taps, bias, result: np.ndarray) -> None:
+    """A phase that no tap reaches: zero, or the bias, and its activation."""
+    part = result[
+        (slice(None), slice(None), *(slice(a.phase, None, a.stride) for a in taps.axes))
+    ]
+    value = 0 if bias is None else bias.reshape(-1, *[1] * len(taps.axes))
+    part[...] = np.maximum(value, 0) if taps.activation else value
+
+
+def _fold_border(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+    """x where the border was read from x itself: solve for the padded grid, then add
+    each of its positions to where it was read from."""
+    padded_size = tuple(
+        n + before + after
+        for n, (before, after) in zip(spec.size, spec.padding, strict=True)
+    )
+    flat = replace(
+        spec,
+        size=padded_size,
+        padding=((0, 0),) * spec.rank,
+        border="zeros",
+        bias=False,
+        activation=None,
+    )
+    x = _solve_x(flat, given, None, target)
+    for axis, (size, (before, after)) in enumerate(
+        zip(spec.size, spec.padding, strict=True), 2
+    ):
+        moved = x.swapaxes(0, axis)
+        inside = moved[before : before + size]
+        index = border_index(size, before, after, spec.border)
+        for position in (*range(before), *range(before + size, len(index))):
+            inside[index[position]] += moved[position]
+        x = inside.swapaxes(0, axis)
+    if bias is not None:
+        x = x + bias.reshape(-1, *[1] * spec.rank)
+    if spec.activation == "relu":
+        x = np.where(x < 0, 0, x)
+    result = _result(spec, "x")
+    result[...] = x
+    return result

@@ -1,0 +1,165 @@
+"""Slabs and packed weights: what the inner loops read, dense and in their order.
+
+A slab is the part of the source that a block of outputs reads, channels innermost,
+with the border filled in: padding of every mode is only an index map here, and strides
+and dilation are left to the offsets that read it. It lies in the second-level cache.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..emit import Emitter, Value
+
+
+@dataclass(frozen=True)
+class SlabAxis:
+    """One axis of a slab at run time; all are index Values.
+
+    The slab holds the positions `start` … `start` + `length` (counted from the first
+    that any output reads). `map` gives each its place in the source, -1 for none.
+    """
+
+    map: Value
+    start: Value
+    length: Value
+    source_stride: Value
+    slab_stride: Value
+    before: Value  # positions before the source's first
+    size: Value
+
+
+@dataclass(frozen=True)
+class SlabSource:
+    """How channels lie in the source.
+
+    "rows": neighbouring positions of the last axis are neighbours in memory, channels
+    and all; "channels": the channels of one position are; "strided": nothing is.
+    """
+
+    layout: str
+    channels: int  # of a position in the slab
+    present: Value | int  # of them in the source; the others are zero
+    channel_stride: Value
+    outside: bool  # whether the map may say -1
+
+
+def pack_slab(
+    e: Emitter,
+    source: Value,
+    slab: Value,
+    axes: Sequence[SlabAxis],
+    facts: SlabSource,
+    valid: Value | None = None,
+) -> None:
+    """Copy a block of the source into the slab, border included."""
+    axis, *inner = axes
+    if not inner:
+        if valid is None:
+            _pack_row(e, source, slab, axis, facts)
+            return
+        with e.when(valid, "the row is in the source"):
+            _pack_row(e, source, slab, axis, facts)
+        with e.when(~valid, "the row is padding"):
+            e.clear(slab, axis.length * facts.channels)
+        return
+    with e.loop("slab", axis.length) as p:
+        place = e.load(axis.map + (axis.start + p.index))
+        within = valid
+        if facts.outside:
+            here = place >= 0
+            within = here if valid is None else here & valid
+            place = e.maximum(place, 0)
+        pack_slab(
+            e,
+            source + place * axis.source_stride,
+            slab + p.index * axis.slab_stride,
+            inner,
+            facts,
+            within,
+        )
+
+
+def _pack_row(
+    e: Emitter, source: Value, slab: Value, axis: SlabAxis, facts: SlabSource
+) -> None:
+    """One row: the middle as it lies in the source, the edges by the map."""
+    zero = e.zero("int64")
+    low = e.minimum(e.maximum(axis.before - axis.start, zero), axis.length)
+    high = e.minimum(e.maximum(axis.before + axis.size - axis.start, low), axis.length)
+    for name, begin, end in (("before", zero, low), ("after", high, axis.length)):
+        with e.loop(name, end, start=begin) as p:
+            place = e.load(axis.map + (axis.start + p.index))
+            to = slab + p.index * facts.channels
+            if facts.outside:
+                with e.when(place < 0, "outside"):
+                    e.clear(to, facts.channels)
+                with e.when(place >= 0, "inside"):
+                    _pack_position(e, source + place * axis.source_stride, to, facts)
+            else:
+                _pack_position(e, source + place * axis.source_stride, to, facts)
+    first = source + (axis.start + low - axis.before) * axis.source_stride
+    _pack_middle(e, first, slab + low * facts.channels, high - low, axis, facts)
+
+
+def _pack_position(e: Emitter, source: Value, slab: Value, facts: SlabSource) -> None:
+    """The channels of one position."""
+    if not isinstance(facts.present, int):
+        e.clear(slab, facts.channels)
+    if facts.layout != "strided":
+        e.copy(slab, source, facts.present)
+        return
+    with e.loop("c", facts.present) as c:
+        e.store(e.load(source + c.index * facts.channel_stride), slab + c.index)
+
+
+def _pack_middle(
+    e: Emitter,
+    source: Value,
+    slab: Value,
+    count: Value,
+    axis: SlabAxis,
+    facts: SlabSource,
+) -> None:
+    """`count` neighbouring positions that the source holds."""
+    if facts.layout == "rows":
+        e.copy(slab, source, count * facts.channels)
+    elif facts.layout == "channels":
+        with e.loop("position", count) as p:
+            _pack_position(
+                e,
+                source + p.index * axis.source_stride,
+                slab + p.index * facts.channels,
+                facts,
+            )
+    else:
+        if not isinstance(facts.present, int):
+            e.clear(slab, count * facts.channels)
+        with e.loop("c", facts.present) as c:
+            plane = source + c.index * facts.channel_stride
+            with e.loop("position", count) as p:
+                value = e.load(plane + p.index * axis.source_stride)
+                e.store(value, slab + (p.index * facts.channels + c.index))
+
+
+def pack_weights(
+    w: np.ndarray, groups: int, channel_blocks: int, lanes: int, blocks: int, out
+) -> None:
+    """Weights in the order in which the inner loop reads them, zeros in spare lanes.
+
+    `w` is (groups, channels out, channels in, *taps) in the order of the taps; `out` is
+    (groups, channel_blocks, blocks, taps, in a block, lanes) and dense.
+    """
+    outputs, inputs = w.shape[1:3]
+    inputs_a_block = out.shape[4]
+    flat = w.reshape(groups, outputs, inputs, -1)
+    out.fill(0)
+    for b in range(channel_blocks):
+        i = slice(b * inputs_a_block, min(inputs, (b + 1) * inputs_a_block))
+        for o in range(blocks):
+            j = slice(o * lanes, min(outputs, (o + 1) * lanes))
+            part = flat[:, j, i]
+            out[:, b, o, :, : part.shape[2], : part.shape[1]] = part.transpose(
+                0, 3, 2, 1
+            )
