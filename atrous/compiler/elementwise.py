@@ -28,6 +28,7 @@ from .layout import (
     memory_order,
     overlaps,
     pieces,
+    widen,
 )
 from .pool import run
 from .schedules.expressions import scalar_slots
@@ -212,6 +213,9 @@ def launch(
     if not walks[0]:
         walks = ((1,),) * len(walks)
     sizes, walks, tiled = _tiled(sizes, walks)
+    if len(sizes) > 1 and not tiled:
+        rank = len(sizes)
+        _, sizes, walks, arrays = widen(sizes, walks, arrays, rank - 2, rank - 1)
     spec = PointwiseSpec(
         *_moved(found), len(sizes), tuple([_walk(walk[-1]) for walk in walks]), tiled
     )

@@ -6,6 +6,7 @@ dimension, 0 where it is broadcast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -143,3 +144,73 @@ def overlaps(out: np.ndarray, array: np.ndarray) -> bool:
     ):
         return False
     return np.may_share_memory(out, array)
+
+
+def _repeats(rows: int, columns: int) -> int:
+    """How many rows to see as one: whole vectors if possible, and not too many."""
+    wanted = 64 // math.gcd(64, columns)
+    if rows % wanted == 0 and wanted * columns <= 1024:
+        return wanted
+    largest = max(1, 256 // columns)
+    return next(m for m in range(min(largest, rows), 0, -1) if rows % m == 0)
+
+
+def widen(
+    sizes: tuple[int, ...],
+    walks: Sequence[Strides],
+    arrays: Sequence[np.ndarray],
+    row: int,
+    column: int,
+) -> tuple[int, tuple[int, ...], list[Strides], list[np.ndarray]]:
+    """See several rows of few channels as one long row, so that lanes are full.
+
+    Operands are dense over both axes, or the same in every row; of these (one number a
+    channel, say) a repeated copy is made. Returns how many rows became one (1: nothing
+    was done), and the new sizes, strides and arrays. An operand for which no array is
+    given must be dense.
+    """
+    rows, columns = sizes[row], sizes[column]
+    unchanged = 1, sizes, list(walks), list(arrays)
+    if columns >= 64 or rows == 1:
+        return unchanged
+    for i, walk in enumerate(walks):
+        dense_rows = walk[column] == 1 and walk[row] == columns
+        if not dense_rows and (walk[row] != 0 or i >= len(arrays)):
+            return unchanged
+    times = _repeats(rows, columns)
+    if times == 1:
+        return unchanged
+    new_sizes = list(sizes)
+    new_sizes[row], new_sizes[column] = rows // times, columns * times
+    new_walks, new_arrays = [], list(arrays)
+    for i, walk in enumerate(walks):
+        if walk[row] != 0:
+            changed = list(walk)
+            changed[row] = columns * times
+            new_walks.append(tuple(changed))
+        else:
+            new_arrays[i], changed = _repeated(
+                arrays[i], sizes, walk, row, column, times
+            )
+            new_walks.append(changed)
+    return times, tuple(new_sizes), new_walks, new_arrays
+
+
+def _repeated(
+    array: np.ndarray, sizes: Strides, walk: Strides, row: int, column: int, times: int
+) -> tuple[np.ndarray, Strides]:
+    """A copy in which the channels stand `times` times in a row, and its strides."""
+    outer = [a for a in range(len(sizes)) if a not in (row, column) and walk[a] != 0]
+    shape = (*[sizes[a] for a in outer], times, sizes[column])
+    strides = (*[walk[a] for a in outer], 0, walk[column])
+    view = np.lib.stride_tricks.as_strided(
+        array, shape, [s * array.itemsize for s in strides]
+    )
+    copy = np.ascontiguousarray(view)
+    changed = [0] * len(sizes)
+    step = times * sizes[column]
+    for axis in reversed(outer):
+        changed[axis] = step
+        step *= sizes[axis]
+    changed[column] = 1
+    return copy, tuple(changed)

@@ -300,3 +300,62 @@ def convolve(spec: ConvSpec, x=None, w=None, y=None, bias=None) -> np.ndarray:
     if spec.activation == "relu":
         solved = np.where(solved < 0, 0, solved)
     return solved.astype(spec.dtype)
+
+
+# ------------------------------------------------------------------ reductions
+
+
+def sum_dtype(dtype: str) -> str:
+    """The dtype of a sum or product: int64 of whole numbers, else its own."""
+    return dtype if "float" in dtype else "int64"
+
+
+def combine(name: str, values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Combine over `axes`: sums in float64 or int64, the others in their own dtype.
+
+    arg- forms give the flat index in the reduced axes; NaN is before all, else the
+    first of equals is found. An empty min or max raises ValueError.
+    """
+    if name in ("sum", "prod"):
+        wide = np.float64 if values.dtype.kind == "f" else np.int64
+        return getattr(np, name)(values, axis=axes, dtype=wide)
+    if name in ("argmin", "argmax"):
+        moved = np.moveaxis(values, axes, range(-len(axes), 0))
+        flat = moved.reshape(*moved.shape[: moved.ndim - len(axes)], -1)
+        return np.asarray(getattr(np, name)(flat, axis=-1))
+    return getattr(np, name)(values, axis=axes)
+
+
+def reduce(
+    name: str,
+    program: Program,
+    arrays: Sequence[np.ndarray],
+    axes: tuple[int, ...],
+    scalars: Sequence[object],
+    results: Sequence[str],
+) -> list[np.ndarray]:
+    """The program's values, combined over `axes` and stored as `results`."""
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    found = []
+    with np.errstate(all="ignore"):
+        for values, dtype, result in zip(
+            evaluate(program, arrays, scalars),
+            program.result_dtypes(),
+            results,
+            strict=True,
+        ):
+            if values.shape != shape:
+                values = np.broadcast_to(values, shape)
+            combined = combine(name, load(values, dtype), axes)
+            found.append(store(np.asarray(combined), result))
+    return found
+
+
+def mean_variance(
+    values: np.ndarray, axes: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance, Σ (x - mean)² / n, in float64."""
+    values = values.astype(np.float64)
+    mean = values.mean(axis=axes, keepdims=True)
+    variance = np.square(values - mean).mean(axis=axes)
+    return mean.reshape(variance.shape), variance

@@ -96,8 +96,8 @@ class PointwiseSpec:
     `text` is the expressions as they are written (1 and 1.0 differ in it), `dtypes`
     the inputs', `kinds` the scalars' ("weak float" …). `results` are the dtypes that
     are stored. Sizes and strides are given at run time; known beforehand are how many
-    dimensions are left once neighbours are merged, and how each operand (inputs, then
-    results) walks along the last one: "unit", "same" (stride 0) or "strided".
+    dimensions are left once neighbours are merged, and how each operand (inputs,
+    then results) walks along the last one: "unit", "same" (stride 0) or "strided".
     `tiled` says that the last two are walked in tiles, because some operand lies the
     other way round.
     """
@@ -124,3 +124,25 @@ def border_index(size: int, before: int, after: int, border: str) -> np.ndarray:
     period = max(1, 2 * (size - 1))  # reflect: there and back, the edge not repeated
     place = place % period
     return np.minimum(place, period - place) if size > 1 else place * 0
+
+
+@dataclass(frozen=True)
+class ReduceSpec:
+    """Expressions over elements, combined over some dimensions.
+
+    `combine` is sum, prod, min, max, any, all, argmin or argmax; expressions share one
+    pass. Dimensions, once merged, are `kept` ones and then `reduced` ones; lanes run
+    along the last of either, as `lanes_along` says ("kept" or "reduced"). `walks` are
+    those along it, of inputs and results. Floats are summed in float64, whole numbers
+    in int64; `results` are the dtypes stored, of which arg- forms store an index too.
+    """
+
+    combine: str
+    text: str
+    dtypes: tuple[str, ...]
+    kinds: tuple[str, ...]
+    results: tuple[str, ...]
+    kept: int
+    reduced: int
+    lanes_along: str
+    walks: tuple[str, ...]

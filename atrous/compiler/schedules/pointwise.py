@@ -15,7 +15,7 @@ touches stay in the first cache until each is used up (Lam, Rothberg & Wolf 1991
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..emit import Emitter, Kernel, Value
 from ..expression import Program
@@ -37,24 +37,25 @@ TILE = 64
 
 @dataclass
 class Operand:
-    """An input or a result: where it is, its dtype, and how it walks."""
+    """An input or a result: where it is, its dtype, and how it walks along `axis`."""
 
     pointer: Value
     dtype: str
     strides: Sequence[Value]
     walk: str
+    axis: int = -1
 
     def moved(self, e: Emitter, index: Value, axis: int) -> Operand:
         """The operand at `index` of `axis`."""
         pointer = e.at(self.pointer, (index, self.strides[axis]))
-        return Operand(pointer, self.dtype, self.strides, self.walk)
+        return replace(self, pointer=pointer)
 
 
 def load(
     e: Emitter, operand: Operand, index: Value, lanes: int, count: Value | None
 ) -> Value:
-    """`lanes` elements from `index` on along the last axis, of which `count` exist."""
-    stride = operand.strides[-1]
+    """`lanes` elements from `index` on along the axis, of which `count` exist."""
+    stride = operand.strides[operand.axis]
     if operand.walk == "same":
         return widened(e, e.splat(e.load(operand.pointer), lanes), operand.dtype)
     if operand.walk == "unit":
@@ -76,14 +77,17 @@ def load(
 
 
 def store(e: Emitter, value: Value, operand: Operand, index: Value, count) -> None:
-    """Write lanes from `index` on along the last axis, `count` of them if given."""
+    """Write lanes from `index` on along the axis, `count` of them if given."""
     value = narrowed(e, value, operand.dtype)
     if operand.walk == "unit":
         mask = None if count is None else e.mask(count, value.type.lanes)
         e.store(value, e.at(operand.pointer, index), mask)
         return
+    if operand.walk == "place":
+        e.store(e.extract(value, 0), operand.pointer)
+        return
     for lane in range(value.type.lanes):
-        place = e.at(operand.pointer, (index + lane, operand.strides[-1]))
+        place = e.at(operand.pointer, (index + lane, operand.strides[operand.axis]))
         e.store(e.extract(value, lane), place)
 
 
