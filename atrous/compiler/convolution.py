@@ -3,7 +3,7 @@
     convolve(spec, x=…, w=…) -> y     convolve(spec, w=…, y=…) -> x
     convolve(spec, x=…, y=…) -> w
 
-Operands are NumPy arrays of any strides, in torch's logical shapes. x and y are returned
+Operands are NumPy arrays of any strides, in torch's logical shapes. x and y come back
 channels-last in memory, w contiguous.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from . import cache, memory
 from .pool import run, workers_of
-from .schedules import conv_direct
+from .schedules import conv_direct, conv_weights
 from .schedules.conv_taps import Taps, forward, input_gradient
 from .schedules.packing import pack_weights
 from .spec import ConvSpec, border_index
@@ -36,9 +36,7 @@ def convolve(
         assert operand is None or operand.dtype == spec.dtype, (name, operand.dtype)
     assert (bias is not None) == spec.bias
     target = target or here()
-    if spec.solves == "w":
-        raise NotImplementedError
-    solve = {"y": _solve_y, "x": _solve_x}[spec.solves]
+    solve = {"y": _solve_y, "x": _solve_x, "w": _solve_w}[spec.solves]
     result = solve(spec, given, bias, target)
     if out is None:
         return result
@@ -46,12 +44,14 @@ def convolve(
     return out
 
 
-def _elements(array: np.ndarray) -> tuple[int, ...]:
-    """Strides in elements; those of axes of one position say nothing and are zero."""
-    return tuple(
+def _elements(array: np.ndarray, groups: int) -> tuple[int, ...]:
+    """Strides in elements: batch, group, channel, *spatial. Those of axes of one
+    position say nothing and are zero."""
+    batch, channel, *spatial = (
         stride // array.itemsize if size > 1 else 0
         for stride, size in zip(array.strides, array.shape, strict=True)
     )
+    return (batch, channel * (array.shape[1] // groups), channel, *spatial)
 
 
 def _readable(array: np.ndarray) -> np.ndarray:
@@ -80,6 +80,40 @@ def _solve_x(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
     return x
 
 
+def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+    """The weight gradient; w is contiguous."""
+    taps = forward(spec)
+    w = memory.empty(spec.shapes["w"], spec.dtype)
+    if not w.size or not given["x"].size or not given["y"].size:
+        w.fill(0)
+        return w
+    x, y = _readable(given["x"]), _readable(given["y"])
+    if _elements(y, 1)[2] != 1 and spec.out_channels // spec.groups > 1:
+        dense = _result(spec, "y")
+        dense[...] = y
+        y = dense
+    plan = conv_weights.plan(
+        taps, _elements(x, spec.groups), _elements(y, spec.groups), target
+    )
+    sums = memory.empty(plan.sums_shape, spec.dtype)
+    workspace = memory.empty((plan.slab_size * workers_of(plan.chunks),), spec.dtype)
+    kernel = plan.kernel
+    address = cache.kernel(("conv_weights", kernel), kernel.build, target)
+    arguments = (
+        x.ctypes.data + plan.x_offset * x.itemsize,
+        y.ctypes.data,
+        sums.ctypes.data,
+        plan.runs.ctypes.data,
+        workspace.ctypes.data,
+        plan.maps.ctypes.data,
+        *plan.numbers,
+    )
+    run(address, arguments, plan.chunks)
+    by_group = _groups(spec, w)
+    conv_weights.gather_sums(sums, kernel, by_group.reshape(*by_group.shape[:3], -1))
+    return w
+
+
 def _result(spec: ConvSpec, name: str) -> np.ndarray:
     shape = spec.shapes[name]
     return memory.empty(shape, spec.dtype, memory.channels_last(len(shape)))
@@ -104,27 +138,42 @@ def _tap_convolution(
     if not taps.taps or not taps.source_channels or not source.size:
         return _without_source(taps, bias, result)
     source = _readable(source)
-    plan = conv_direct.plan(taps, _elements(source), _elements(result), target)
-    kernel = plan.kernel
-    picked = w[(..., *np.ix_(*(axis.taps for axis in taps.axes)))]
-    packed = memory.empty(plan.weights_shape, taps.dtype)
-    pack_weights(
-        picked,
-        taps.groups,
-        kernel.channel_blocks,
-        kernel.tile_channels,
-        kernel.blocks,
-        packed,
+    run_taps(
+        taps,
+        source,
+        _elements(source, taps.groups),
+        w[(..., *np.ix_(*(axis.taps for axis in taps.axes)))],
+        bias,
+        result,
+        _elements(result, taps.groups),
+        target,
     )
+
+
+def run_taps(
+    taps: Taps,
+    source: np.ndarray,
+    source_strides: tuple[int, ...],
+    w: np.ndarray,
+    bias,
+    result: np.ndarray,
+    result_strides: tuple[int, ...],
+    target: Target,
+) -> None:
+    """Run a tap convolution. Strides as for `conv_direct.plan`; `w` is (groups,
+    channels, source channels, *taps), in the order of the taps."""
+    plan = conv_direct.plan(taps, source_strides, result_strides, target)
+    kernel = plan.kernel
+    packed = memory.empty(plan.weights_shape, taps.dtype)
+    pack_weights(w, kernel.tile_channels, packed)
     padded = _padded_bias(taps, bias, kernel)
     workspace = memory.empty((plan.slab_size * workers_of(plan.chunks),), taps.dtype)
     address = cache.kernel(("conv_direct", kernel), kernel.build, target)
-    size = source.itemsize
     arguments = (
-        source.ctypes.data + plan.source_offset * size,
+        source.ctypes.data + plan.source_offset * source.itemsize,
         packed.ctypes.data,
         padded.ctypes.data,
-        result.ctypes.data + plan.result_offset * size,
+        result.ctypes.data + plan.result_offset * source.itemsize,
         plan.runs.ctypes.data,
         workspace.ctypes.data,
         plan.maps.ctypes.data,

@@ -39,6 +39,7 @@ NUMBERS = (
     "source_group",
     "source_channel",
     "result_batch",
+    "result_group",
     "slab_size",
     "tile_remainder",
     "tile_count",
@@ -183,7 +184,7 @@ class _Writer:
         )
         self.result = e.at(
             self.result,
-            image * number["result_batch"] + group * facts.channels,
+            image * number["result_batch"] + group * number["result_group"],
         )
         self.slab = self.workspace + e.worker * number["slab_size"]
         first = part * number["blocks_a_part"]
@@ -431,7 +432,7 @@ def _channel_block(taps: Taps, tile: Tile, itemsize: int, target: Target) -> int
     return -(-taps.source_channels // blocks)
 
 
-def _blocking(
+def blocking(
     taps: Taps, tiles: int, width: int, channels: int, itemsize: int, target: Target
 ) -> list[int]:
     """Outputs (in the last axis: tiles) of a chunk on each axis.
@@ -463,9 +464,9 @@ def _blocking(
     return block
 
 
-def _layout(taps: Taps, strides: tuple[int, ...], block: int) -> str:
-    """How the source lies, from its strides (batch, channel, *spatial) in elements."""
-    channel, last = strides[1], strides[-1]
+def source_layout(taps: Taps, strides: tuple[int, ...], block: int) -> str:
+    """How the source lies, from its strides in elements (as for `plan`)."""
+    channel, last = strides[2], strides[-1]
     if taps.source_channels == 1:
         return "rows" if last == 1 else "channels"
     if channel != 1:
@@ -481,13 +482,17 @@ def plan(
     result_strides: tuple[int, ...],
     target: Target,
 ) -> Plan:
-    """Choose tile, blocks and slab. Strides are elements: batch, channel, *spatial."""
+    """Choose tile, blocks and slab.
+
+    Strides are in elements: batch, group, channel, *spatial. The result's channels are
+    neighbours.
+    """
     itemsize = ITEMSIZES[taps.dtype]
     tile = choose_tile(taps.channels, taps.dtype, target)
     tiles = -(-taps.count[-1] // tile.pixels)
     width, remainder = divmod(taps.count[-1], tiles)
     channel_block = _channel_block(taps, tile, itemsize, target)
-    layout = _layout(taps, source_strides, channel_block)
+    layout = source_layout(taps, source_strides, channel_block)
     folds = taps.contiguous
     pitch = channel_block
     if (
@@ -497,12 +502,12 @@ def plan(
     ):
         layout, pitch = "slabless", source_strides[-1]
         folds = folds and pitch == channel_block
-    block = _blocking(taps, tiles, width + 1, channel_block, itemsize, target)
+    block = blocking(taps, tiles, width + 1, channel_block, itemsize, target)
     pixels = [*block[:-1], min(block[-1] * (width + 1), taps.count[-1])]
     reach = [a.reach(n) for a, n in zip(taps.axes, pixels, strict=True)]
     slab_strides = [prod(reach[a + 1 :]) * channel_block for a in range(len(reach))]
     slab_size = -(-reach[0] * slab_strides[0] // 16) * 16
-    spatial = source_strides[2:]
+    spatial = source_strides[3:]
     runs = taps.run_offsets(
         spatial if layout == "slabless" else tuple(slab_strides), folds
     )
@@ -535,9 +540,10 @@ def plan(
         parts,
         blocks_a_part,
         source_strides[0],
-        source_strides[1] * taps.source_channels,
         source_strides[1],
+        source_strides[2],
         result_strides[0],
+        result_strides[1],
         slab_size,
         remainder,
         tiles,
@@ -551,7 +557,7 @@ def plan(
             axis.reach(1),
             spatial[a],
             slab_strides[a],
-            result_strides[2 + a] * axis.stride,
+            result_strides[3 + a] * axis.stride,
             sum(len(m) for m in maps[:a]),
             -axis.first,
             axis.size,
@@ -568,7 +574,7 @@ def plan(
         else 0,
         result_offset=sum(
             axis.phase * stride
-            for axis, stride in zip(taps.axes, result_strides[2:], strict=True)
+            for axis, stride in zip(taps.axes, result_strides[3:], strict=True)
         ),
         slab_size=0 if layout == "slabless" else slab_size,
         chunks=outer * parts,

@@ -143,23 +143,20 @@ def _pack_middle(
                 e.store(value, slab + (p.index * facts.channels + c.index))
 
 
-def pack_weights(
-    w: np.ndarray, groups: int, channel_blocks: int, lanes: int, blocks: int, out
-) -> None:
+def pack_weights(w: np.ndarray, lanes: int, out: np.ndarray) -> None:
     """Weights in the order in which the inner loop reads them, zeros in spare lanes.
 
     `w` is (groups, channels out, channels in, *taps) in the order of the taps; `out` is
-    (groups, channel_blocks, blocks, taps, in a block, lanes) and dense.
+    (groups, blocks of channels in, blocks of channels out, taps, in a block, lanes).
     """
-    outputs, inputs = w.shape[1:3]
-    inputs_a_block = out.shape[4]
+    groups, outputs, inputs = w.shape[:3]
+    channel_blocks, blocks, inputs_a_block = out.shape[1], out.shape[2], out.shape[4]
     flat = w.reshape(groups, outputs, inputs, -1)
-    out.fill(0)
+    if outputs % lanes or inputs % inputs_a_block:
+        out.fill(0)
     for b in range(channel_blocks):
         i = slice(b * inputs_a_block, min(inputs, (b + 1) * inputs_a_block))
         for o in range(blocks):
             j = slice(o * lanes, min(outputs, (o + 1) * lanes))
-            part = flat[:, j, i]
-            out[:, b, o, :, : part.shape[2], : part.shape[1]] = part.transpose(
-                0, 3, 2, 1
-            )
+            part = flat[:, j, i].transpose(0, 3, 2, 1)
+            out[:, b, o, :, : part.shape[2], : part.shape[3]] = part

@@ -1,0 +1,83 @@
+"""Matrix products through the convolution's inner loop.
+
+A product is a convolution with one tap: rows are pixels, columns are channels. Stacked
+products are groups, or images where the right side is shared.
+"""
+
+from math import prod
+
+import numpy as np
+
+from . import memory
+from .convolution import run_taps
+from .schedules.conv_taps import Axis, Taps
+from .target import Target, here
+
+#: Below this many multiply-adds NumPy's own product costs less than our launch.
+SMALL_PRODUCTS = 32768
+
+
+def matmul(a: np.ndarray, b: np.ndarray, target: Target | None = None) -> np.ndarray:
+    """(…, m, k) @ (…, k, n) -> (…, m, n), batch axes broadcast, any strides.
+
+    float32 or float64, both the same. Products of fewer than SMALL_PRODUCTS
+    multiply-adds are left to NumPy; its BLAS computes nothing larger. A result of few
+    columns may lie transposed in memory.
+    """
+    assert a.ndim >= 2 and b.ndim >= 2 and a.shape[-1] == b.shape[-2]
+    assert a.dtype == b.dtype and a.dtype.name in ("float32", "float64")
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if not target and prod(batch) * m * n * k < SMALL_PRODUCTS:
+        return np.matmul(a, b)
+    target = target or here()
+    if n < target.lanes(a.itemsize) and n < m:
+        return matmul(b.mT, a.mT, target).mT if m * n * k else _zeros(batch, m, n, a)
+    if not (prod(batch) * m * n * k):
+        return _zeros(batch, m, n, a)
+    result = memory.empty((*batch, m, n), a.dtype)
+    _stacked(_stack(a, batch), _stack(b, batch), result.reshape(-1, m, n), target)
+    return result
+
+
+def _zeros(batch: tuple[int, ...], m: int, n: int, like: np.ndarray) -> np.ndarray:
+    """The product over nothing, or of nothing."""
+    return memory.zeros((*batch, m, n), like.dtype)
+
+
+def _stack(array: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+    """(batch or 1, rows, columns): a view where strides allow."""
+    if prod(array.shape[:-2]) == 1:
+        return array.reshape(1, *array.shape[-2:])
+    full = np.broadcast_to(array, (*batch, *array.shape[-2:]))
+    return full.reshape(-1, *array.shape[-2:])
+
+
+def _strides(array: np.ndarray) -> tuple[int, int, int]:
+    """In elements: stack, rows, columns; zero where there is but one."""
+    stack, row, column = (
+        stride // array.itemsize if size > 1 else 0
+        for stride, size in zip(array.strides, array.shape, strict=True)
+    )
+    return stack, row, column
+
+
+def _stacked(a: np.ndarray, b: np.ndarray, result: np.ndarray, target: Target) -> None:
+    """(s, m, k) @ (s, k, n), a stack of one serving all."""
+    stack, m, n = result.shape
+    if any(stride % a.itemsize for stride in a.strides) or not a.flags.aligned:
+        a = a.copy()
+    shared = b.shape[0] == 1
+    taps = Taps(
+        dtype=a.dtype.name,
+        batch=stack if shared else 1,
+        groups=1 if shared else stack,
+        source_channels=a.shape[2],
+        channels=n,
+        axes=(Axis(count=m, step=1, offsets=(0,), taps=(0,), size=m),),
+    )
+    by_stack, row, column = _strides(a)
+    source = (by_stack, 0, column, row) if shared else (0, by_stack, column, row)
+    wide = (m * n, 0, 1, n) if shared else (0, m * n, 1, n)
+    weights = b.mT[..., None]  # (groups, n, k, one tap)
+    run_taps(taps, a, source, weights, None, result, wide, target)

@@ -1,0 +1,496 @@
+"""The weight gradient: the trilinear form solved for w, pixels summed in registers.
+
+For a stretch of taps and channels the sums stay in registers over a whole block of
+pixels:
+
+    for row, for pixel:   sum[s][v] += spread[pixel][s] · vector[pixel][v]
+
+One side lies along vectors, the other is spread: usually y's channels are the vectors
+and a run of x (see conv_direct) is spread; where y has few channels it is the other way
+round. Short runs are taken several at a time, so that there are enough sums to hide the
+latency of an addition.
+
+Pixels are cut into a fixed number of parts with sums of their own, added in order at
+the end: the bits depend on the problem, never on the threads.
+Registers: as conv_direct, spread × vectors sums, 4 × 6 on 32 registers.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from ..emit import ITEMSIZES, Emitter, Kernel, Value
+from ..target import Target
+from .conv_direct import Tile, blocking, choose_tile, source_layout
+from .conv_taps import Taps
+from .packing import SlabAxis, SlabSource, pack_slab
+
+#: Chunks that a launch should have, so that threads end together.
+CHUNKS = 32
+#: Pixels that a part must have to be worth sums of its own.
+PIXELS_A_PART = 512
+#: Runs taken together: each needs a register for its address.
+MOST_RUNS = 9
+
+POINTERS = ("x", "y", "sums", "runs", "workspace", "maps")
+NUMBERS = (
+    "parts",
+    "shares",
+    "units_a_share",
+    "groups",
+    "pixel_blocks",
+    "x_batch",
+    "x_group",
+    "x_channel",
+    "y_batch",
+    "y_group",
+    "slab_size",
+    "sums_size",
+)
+AXIS_NUMBERS = (
+    "blocks",
+    "block",
+    "count",
+    "step",
+    "span",
+    "x_stride",
+    "slab_stride",
+    "y_stride",
+    "map",
+    "before",
+    "size",
+)
+
+
+@dataclass(frozen=True)
+class WeightGradient:
+    """What the code of a kernel depends on; all else is an argument."""
+
+    dtype: str
+    rank: int
+    lanes: int
+    vectors: int
+    tile: int  # most values that are spread at a time, of one run
+    runs_a_tile: int
+    run_count: int
+    run_length: int  # of x
+    channels: int  # of y, in a group
+    source_channels: int  # of x, in a group
+    channel_block: int
+    pixel: int  # elements between neighbouring outputs' sources in x
+    layout: str
+    outside: bool
+    spread_y: bool  # y is spread and x lies along the vectors
+
+    @property
+    def spread(self) -> int:
+        """How many values of a run are spread."""
+        return self.channels if self.spread_y else self.run_length
+
+    @property
+    def along(self) -> int:
+        """How many values lie along vectors."""
+        return self.run_length if self.spread_y else self.channels
+
+    @property
+    def block(self) -> int:
+        return self.lanes * self.vectors
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.along // self.block)
+
+    @property
+    def channel_blocks(self) -> int:
+        return -(-self.source_channels // self.channel_block)
+
+    @property
+    def run_tiles(self) -> int:
+        return self.run_count // self.runs_a_tile
+
+    @property
+    def units(self) -> int:
+        """What can be shared out within a part: blocks × tiles of runs."""
+        return self.blocks * self.run_tiles
+
+    @property
+    def sums_shape(self) -> tuple[int, ...]:
+        """The sums of one part, group and block of source channels."""
+        return (self.blocks, self.run_count, self.spread, self.block)
+
+    def build(self, target: Target) -> Kernel:
+        return _Writer(self, target).kernel()
+
+
+class _Writer:
+    """Writes the loop nest of one `WeightGradient`."""
+
+    def __init__(self, facts: WeightGradient, target: Target):
+        self.facts = facts
+        self.e = e = Emitter("weight_gradient", target)
+        dtypes = (facts.dtype,) * 3 + ("int64", facts.dtype, "int64")
+        for index, (name, dtype) in enumerate(zip(POINTERS, dtypes, strict=True)):
+            setattr(self, name, e.pointer(index, dtype, name))
+        index = len(POINTERS)
+        self.number = {
+            name: e.argument(index + i, name) for i, name in enumerate(NUMBERS)
+        }
+        index += len(NUMBERS)
+        self.axes = []
+        for axis in range(facts.rank):
+            names = [(n, f"{n}{axis}") for n in AXIS_NUMBERS]
+            self.axes.append(
+                {n: e.argument(index + i, label) for i, (n, label) in enumerate(names)}
+            )
+            index += len(AXIS_NUMBERS)
+
+    def kernel(self) -> Kernel:
+        """Decode the chunk; go through its blocks of pixels."""
+        e, facts, number = self.e, self.facts, self.number
+        share, rest = e.chunk % number["shares"], e.chunk / number["shares"]
+        block, rest = rest % facts.channel_blocks, rest / facts.channel_blocks
+        group, part = rest % number["groups"], rest / number["groups"]
+        first = share * number["units_a_share"]
+        self.units = first, e.minimum(first + number["units_a_share"], facts.units)
+        place = (part * number["groups"] + group) * facts.channel_blocks + block
+        self.sums = self.sums + place * number["sums_size"]
+        self.x = (
+            self.x
+            + group * number["x_group"]
+            + block * facts.channel_block * number["x_channel"]
+        )
+        self.y = self.y + group * number["y_group"]
+        self.slab = self.workspace + e.worker * number["slab_size"]
+        blocks, parts = number["pixel_blocks"], number["parts"]
+        begin, end = part * blocks / parts, (part + 1) * blocks / parts
+        with e.loop("pixels", end, start=begin) as b:
+            self.pixel_block(b.index, b.index <= begin, block)
+        return e.finish()
+
+    def pixel_block(self, block: Value, fresh: Value, channel_block: Value) -> None:
+        """Add one block of pixels to every sum of the chunk."""
+        e, facts = self.e, self.facts
+        rest, starts = block, []
+        for axis in reversed(self.axes):
+            starts.insert(0, rest % axis["blocks"] * axis["block"])
+            rest = rest / axis["blocks"]
+        lengths = [
+            e.minimum(axis["block"], axis["count"] - start)
+            for axis, start in zip(self.axes, starts, strict=True)
+        ]
+        x = self.x + rest * self.number["x_batch"]
+        y = self.y + rest * self.number["y_batch"]
+        for axis, start in zip(self.axes, starts, strict=True):
+            y = y + start * axis["y_stride"]
+        if facts.layout == "slabless":
+            for axis, start in zip(self.axes, starts, strict=True):
+                x = x + start * axis["step"] * axis["x_stride"]
+            strides = [axis["x_stride"] for axis in self.axes]
+        else:
+            self.pack(x, starts, lengths, channel_block)
+            x, strides = self.slab, [axis["slab_stride"] for axis in self.axes]
+        first, last = self.units
+        with e.loop("unit", last, start=first) as unit:
+            self.unit(unit.index, x, y, strides, lengths, fresh)
+
+    def pack(self, x, starts, lengths, channel_block) -> None:
+        """Fill the slab from x."""
+        e, facts = self.e, self.facts
+        axes = [
+            SlabAxis(
+                map=self.maps + axis["map"],
+                start=start * axis["step"],
+                length=(length - 1) * axis["step"] + axis["span"],
+                source_stride=axis["x_stride"],
+                slab_stride=axis["slab_stride"],
+                before=axis["before"],
+                size=axis["size"],
+            )
+            for axis, start, length in zip(self.axes, starts, lengths, strict=True)
+        ]
+        present: Value | int = facts.channel_block
+        if facts.source_channels % facts.channel_block:
+            done = channel_block * facts.channel_block
+            present = e.minimum(facts.source_channels - done, facts.channel_block)
+        facts_of_source = SlabSource(
+            facts.layout,
+            facts.channel_block,
+            present,
+            self.number["x_channel"],
+            facts.outside,
+        )
+        pack_slab(e, x, self.slab, axes, facts_of_source)
+
+    def unit(self, unit, x, y, strides, lengths, fresh) -> None:
+        """One block of vectors and one tile of runs: all its spread values, tile by
+        tile of equal width."""
+        e, facts = self.e, self.facts
+        block, run = unit / facts.run_tiles, unit % facts.run_tiles * facts.runs_a_tile
+        along = block * facts.block
+        masks: list[Value | None] = [None] * facts.vectors
+        if facts.along % facts.block:
+            left = facts.along - along
+            masks = [
+                e.mask(left - v * facts.lanes, facts.lanes)
+                for v in range(facts.vectors)
+            ]
+        sums = self.sums + (block * facts.run_count + run) * (
+            facts.spread * facts.block
+        )
+        sources = [x + e.load(self.runs + (run + r)) for r in range(facts.runs_a_tile)]
+        tiles = -(-facts.spread // facts.tile)
+        width, wider = divmod(facts.spread, tiles)
+        spans = [(width + 1, 0, wider), (width, wider, tiles)]
+        for size, begin, end in spans:
+            if begin == end:
+                continue
+            with e.loop("spread", end, start=begin) as tile:
+                first = tile.index * width + e.minimum(tile.index, wider)
+                self.tile(
+                    size, first, along, sources, y, masks, sums, strides, lengths, fresh
+                )
+
+    def tile(
+        self, width, first, along, sources, y, masks, sums, strides, lengths, fresh
+    ) -> None:
+        """The sums of one tile over all pixels of the block."""
+        e, facts = self.e, self.facts
+        lanes, zero = facts.lanes, e.zero(facts.dtype, facts.lanes)
+        if facts.spread_y:
+            sources, y = [x + along for x in sources], y + first
+        else:
+            sources, y = [x + first for x in sources], y + along
+        places = [
+            sums
+            + ((first + s) * facts.block + (r * facts.spread * facts.block + v * lanes))
+            for r in range(facts.runs_a_tile)
+            for s in range(width)
+            for v in range(facts.vectors)
+        ]
+        totals = [e.select(fresh, zero, e.load(place, lanes)) for place in places]
+
+        def rows(axis: int, sources, y, totals):
+            numbers = self.axes[axis]
+            if axis == facts.rank - 1:
+                return self.pixels(width, lengths[axis], sources, y, masks, totals)
+            with e.loop(f"q{axis}", lengths[axis], carry=totals) as q:
+                offset = q.index * numbers["step"] * strides[axis]
+                q.carry = rows(
+                    axis + 1,
+                    [x + offset for x in sources],
+                    y + q.index * numbers["y_stride"],
+                    q.carry,
+                )
+            return q.carry
+
+        for total, place in zip(rows(0, sources, y, totals), places, strict=True):
+            e.store(total, place)
+
+    def pixels(self, width, count, sources, y, masks, totals):
+        """Neighbouring pixels of a row, a few a turn where there are few sums."""
+        e = self.e
+        unrolled = max(1, 32 // len(totals))
+        whole = count / unrolled * unrolled
+        with e.loop("pixel", whole, step=unrolled, carry=totals) as q:
+            for u in range(unrolled):
+                q.carry = self.pixel(width, q.index + u, sources, y, masks, q.carry)
+        if unrolled == 1:
+            return q.carry
+        with e.loop("pixel", count, start=whole, carry=q.carry) as q:
+            q.carry = self.pixel(width, q.index, sources, y, masks, q.carry)
+        return q.carry
+
+    def pixel(self, width, q, sources, y, masks, totals):
+        """One pixel: each spread value times each vector."""
+        e, facts = self.e, self.facts
+        y = y + q * self.axes[-1]["y_stride"]
+        sources = [x + q * facts.pixel for x in sources]
+        totals = iter(totals)
+
+        def vectors(first: Value) -> list[Value]:
+            return [
+                e.load(first + v * facts.lanes, facts.lanes, mask)
+                for v, mask in enumerate(masks)
+            ]
+
+        result = []
+        if not facts.spread_y:
+            row = vectors(y)
+        for x in sources:
+            if facts.spread_y:
+                row = vectors(x)
+            for s in range(width):
+                one = e.load((y if facts.spread_y else x) + s)
+                spread = e.splat(one, facts.lanes)
+                result += [e.fma(spread, vector, next(totals)) for vector in row]
+        return result
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch but for its addresses: the kernel and the numbers it is given."""
+
+    kernel: WeightGradient
+    numbers: tuple[int, ...]
+    runs: np.ndarray
+    maps: np.ndarray
+    x_offset: int
+    slab_size: int
+    chunks: int
+    sums_shape: tuple[int, ...]  # parts, groups, channel blocks, and the kernel's
+
+
+def _channel_block(taps: Taps, itemsize: int, target: Target) -> int:
+    """Source channels at a time, so that a row of the slab stays in an eighth of L2."""
+    positions = prod(axis.reach(1) for axis in taps.axes[:-1])
+    positions *= taps.axes[-1].reach(min(16, taps.count[-1]))
+    most = max(16, target.l2 // 8 // (positions * itemsize))
+    blocks = -(-taps.source_channels // most)
+    return -(-taps.source_channels // blocks)
+
+
+def _sides(taps: Taps, run_length: int, target: Target) -> tuple[bool, Tile]:
+    """Whether y is spread, and the tile: whichever side fills its lanes better."""
+
+    def use(along: int, spread: int) -> tuple[float, Tile]:
+        tile = choose_tile(along, taps.dtype, target)
+        filled = along / (-(-along // tile.channels) * tile.channels)
+        lanes = tile.lanes / target.lanes(ITEMSIZES[taps.dtype])
+        return filled * lanes * min(1.0, spread * tile.vectors / 8), tile
+
+    by_y, tile_y = use(taps.channels, run_length * min(taps.taps, 8))
+    by_x, tile_x = use(run_length, taps.channels)
+    return (True, tile_x) if by_x > by_y else (False, tile_y)
+
+
+@lru_cache(maxsize=4096)
+def plan(
+    taps: Taps, x_strides: tuple[int, ...], y_strides: tuple[int, ...], target: Target
+) -> Plan:
+    """Choose sides, tile, parts and slab.
+
+    Strides are in elements: batch, group, channel, *spatial. y's channels are
+    neighbours.
+    """
+    itemsize = ITEMSIZES[taps.dtype]
+    channel_block = _channel_block(taps, itemsize, target)
+    layout = source_layout(taps, x_strides, channel_block)
+    folds, pitch = taps.contiguous, channel_block
+    even = taps.source_channels % channel_block == 0
+    if taps.interior and layout != "strided" and even:
+        layout, pitch = "slabless", x_strides[-1]
+        folds = folds and pitch == channel_block
+    run_length = channel_block * (len(taps.axes[-1].taps) if folds else 1)
+    block = blocking(taps, taps.count[-1], 1, channel_block, itemsize, target)
+    reach = [a.reach(n) for a, n in zip(taps.axes, block, strict=True)]
+    slab_strides = [prod(reach[a + 1 :]) * channel_block for a in range(len(reach))]
+    spatial = x_strides[3:]
+    strides = spatial if layout == "slabless" else tuple(slab_strides)
+    runs = taps.run_offsets(strides, folds)
+    spread_y, tile = _sides(taps, run_length, target)
+    spread = taps.channels if spread_y else run_length
+    together = max(
+        r
+        for r in range(1, MOST_RUNS + 1)
+        if len(runs) % r == 0
+        and (r == 1 or (r * spread <= tile.pixels and not spread_y))
+    )
+    kernel = WeightGradient(
+        dtype=taps.dtype,
+        rank=len(taps.axes),
+        lanes=tile.lanes,
+        vectors=tile.vectors,
+        tile=tile.pixels,
+        runs_a_tile=together,
+        run_count=len(runs),
+        run_length=run_length,
+        channels=taps.channels,
+        source_channels=taps.source_channels,
+        channel_block=channel_block,
+        pixel=taps.axes[-1].step * pitch,
+        layout=layout,
+        outside=not taps.interior and taps.axes[0].border == "zeros",
+        spread_y=spread_y,
+    )
+    counts = [-(-n // b) for n, b in zip(taps.count, block, strict=True)]
+    pixel_blocks = taps.batch * prod(counts)
+    most = max(1, taps.batch * taps.pixels // PIXELS_A_PART)
+    outer = taps.groups * kernel.channel_blocks
+    parts = min(pixel_blocks, most, -(-CHUNKS // outer))
+    shares = min(kernel.units, -(-CHUNKS // (outer * parts)))
+    units_a_share = -(-kernel.units // shares)
+    shares = -(-kernel.units // units_a_share)
+    slab_size = -(-reach[0] * slab_strides[0] // 16) * 16
+    maps = [axis.index() for axis in taps.axes]
+    numbers = [
+        parts,
+        shares,
+        units_a_share,
+        taps.groups,
+        pixel_blocks,
+        x_strides[0],
+        x_strides[1],
+        x_strides[2],
+        y_strides[0],
+        y_strides[1],
+        slab_size,
+        prod(kernel.sums_shape),
+    ]
+    for a, axis in enumerate(taps.axes):
+        numbers += [
+            counts[a],
+            block[a],
+            axis.count,
+            axis.step,
+            axis.reach(1),
+            spatial[a],
+            slab_strides[a],
+            y_strides[3 + a],
+            sum(len(m) for m in maps[:a]),
+            -axis.first,
+            axis.size,
+        ]
+    first = sum(a.first * s for a, s in zip(taps.axes, spatial, strict=True))
+    return Plan(
+        kernel=kernel,
+        numbers=tuple(numbers),
+        runs=runs,
+        maps=np.concatenate(maps).astype(np.int64),
+        x_offset=first if layout == "slabless" else 0,
+        slab_size=0 if layout == "slabless" else slab_size,
+        chunks=outer * parts * shares,
+        sums_shape=(parts, taps.groups, kernel.channel_blocks, *kernel.sums_shape),
+    )
+
+
+def gather_sums(sums: np.ndarray, kernel: WeightGradient, w: np.ndarray) -> None:
+    """Add the parts in order and write them as w: (groups, out, in, taps)."""
+    total = sums[0] if len(sums) == 1 else np.add.reduce(sums, axis=0)
+    groups, blocks = total.shape[0], kernel.channel_blocks
+    shape = (
+        groups,
+        blocks,
+        kernel.blocks,
+        kernel.run_count,
+        kernel.spread,
+        kernel.block,
+    )
+    total = total.reshape(shape)
+    if kernel.spread_y:  # block, run, out, in -> run, (block, in), out
+        total = total.transpose(0, 1, 3, 2, 5, 4)
+        along = kernel.blocks * kernel.block
+        total = total.reshape(groups, blocks, kernel.run_count, along, kernel.channels)
+        total = total[:, :, :, : kernel.run_length]
+    else:  # block, run, in, out -> run, in, (block, out)
+        total = total.transpose(0, 1, 3, 4, 2, 5)
+        total = total.reshape(groups, blocks, kernel.run_count, kernel.run_length, -1)
+        total = total[..., : kernel.channels]
+    # A run is taps of the last axis times channels; runs and those make all taps.
+    total = total.reshape(groups, blocks, -1, kernel.channel_block, kernel.channels)
+    for b in range(blocks):
+        first = b * kernel.channel_block
+        size = min(kernel.channel_block, kernel.source_channels - first)
+        part = total[:, b, :, :size].transpose(0, 3, 2, 1)
+        w[:, :, first : first + size] = part
