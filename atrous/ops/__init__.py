@@ -3,14 +3,12 @@
 A module's `__all__` are its public names; together they are those of `atrous`.
 """
 
-from . import compare, create, index, matmul, order, pad, pointwise, reduce, shape
+import importlib
+import pkgutil
 
 #: Every public operation by name.
-NAMES = {
-    name: getattr(module, name)
-    for module in (
-        *(pointwise, reduce, matmul, compare),
-        *(create, shape, index, order, pad),
-    )
-    for name in module.__all__
-}
+NAMES: dict = {}
+
+for _module in pkgutil.iter_modules(__path__):
+    _loaded = importlib.import_module(f"{__name__}.{_module.name}")
+    NAMES.update((each, getattr(_loaded, each)) for each in getattr(_loaded, "__all__", ()))

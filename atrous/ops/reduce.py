@@ -186,7 +186,7 @@ def _others(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _cat(first: Tensor, second: Tensor) -> Tensor:
-    from .shape import cat
+    from .join import cat
 
     return cat((first, second), 0)
 
@@ -576,7 +576,7 @@ def _quantile(input, q, dim, keepdim, interpolation, ignore_nan):
         place = np.maximum(level * last, 0)
         place = np.where((nans > 0) & (not ignore_nan), count - 1, place)
         results.append(_between(order, place, interpolation))
-    from .shape import stack
+    from .join import stack
 
     out = stack(results) if levels.ndim else results[0]
     if keepdim:
