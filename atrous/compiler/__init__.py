@@ -18,14 +18,14 @@ from .target import set_num_threads, threads
 
 if TYPE_CHECKING:
     from .convolution import convolve
-    from .matmul import matmul
+    from .matrix import matmul
 
 #: Elements from which generated kernels compute what NumPy computes below.
 SMALL = 4096
 
 _PLACES = {
     "convolve": "convolution",
-    "matmul": "matmul",
+    "matmul": "matrix",
     "pointwise": "elementwise",
     "reduce": "reduction",
     "pool_forward": "pooling",
