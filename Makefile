@@ -25,7 +25,7 @@ clean:
 	rm -rf .venv outputs build *.egg-info
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 # A stamp for each set of extras, so that a second run installs nothing.
 .venv/ready-demo: pyproject.toml | .venv/bin/python
