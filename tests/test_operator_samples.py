@@ -132,23 +132,20 @@ def samples_of(op, T, everything: bool) -> Iterator[tuple]:
                 yield from variant_checks(op, T, sample, label)
 
 
-def call(function, sample, T, copy_input: bool = False):
-    """`function` on a sample in namespace T: its inputs and its output."""
-    given = oracle.convert((sample.input, list(sample.args), sample.kwargs), T)
-    first, args, kwargs = given
-    T.manual_seed(SEED)
-    output = function(first.clone() if copy_input else first, *args, **kwargs)
-    return given, output
+def program(function, T, process=lambda output: output, copy_input: bool = False):
+    """`function` as `oracle.verdicts` takes it: from (input, args, kwargs)."""
+
+    def run(first, args, kwargs):
+        T.manual_seed(SEED)
+        first = first.clone() if copy_input else first
+        output = function(first, *args, **kwargs)
+        return output, process(output)
+
+    return run
 
 
-def attempt(function, sample, T, *, copy_input=False):
-    """As `call`, but a refusal becomes a verdict: (inputs, output, verdict, reason)."""
-    try:
-        return *call(function, sample, T, copy_input), "", ""
-    except oracle.NotConvertible as error:
-        return None, None, "skipped", str(error)
-    except Exception as error:
-        return None, None, *failure(error, T)
+def inputs_of(sample) -> list:
+    return [sample.input, list(sample.args), sample.kwargs]
 
 
 def failure(error: Exception, T) -> tuple[str, str]:
@@ -160,52 +157,33 @@ def failure(error: Exception, T) -> tuple[str, str]:
     return "missing" if absent else "raises", text
 
 
-def compare(reason: str | None) -> tuple[str, str]:
-    return ("disagree", reason) if reason else ("agree", "")
+def compared(ours, theirs, T, inputs, orders=1, kinds=oracle.KINDS) -> Iterator[tuple]:
+    """(kind, verdict, reason) of each order, up to the first that raises."""
+    done = 0
+    try:
+        for _, reason in oracle.verdicts(ours, theirs, T, inputs, orders):
+            yield kinds[done], "disagree" if reason else "agree", reason or ""
+            done += 1
+    except oracle.NotConvertible as error:
+        yield kinds[done], "skipped", str(error)
+    except Exception as error:
+        yield kinds[done], *failure(error, T)
 
 
 def sample_checks(op, T, sample, label, with_gradient, count) -> Iterator[tuple]:
     """The value of one sample, then its first and second gradients."""
     try:
-        given, expected = call(find(op, torch), sample, torch)
-    except oracle.NotConvertible as error:
-        yield "value", label, "skipped", str(error)
-        return
-    try:
         function = find(op, T)
     except Missing as error:
         yield "value", label, "missing", f"no {error}"
         return
-    own_given, actual, verdict, reason = attempt(function, sample, T)
-    if verdict:
-        yield "value", label, verdict, reason
-        return
-    terms = oracle.terms_in(given)
-    yield "value", label, *compare(oracle.difference(actual, expected, terms))
-    if not with_gradient:
-        return
-    second = op.supports_gradgrad and count < MOST_SECOND
+    second = with_gradient and op.supports_gradgrad and count < MOST_SECOND
     process = sample.output_process_fn_grad
-    expected = derivatives(process(expected), given, torch, second)
-    try:
-        actual = derivatives(process(actual), own_given, T, second)
-    except Exception as error:
-        yield "gradient", label, *failure(error, T)
-        return
-    for order, ours, theirs in zip(
-        ("gradient", "second"), actual, expected, strict=True
-    ):
-        if any(each is not None for each in theirs):
-            found = oracle.gradient_difference(ours, theirs, terms)
-            yield order, label, *compare(found)
-
-
-def derivatives(outputs, given, T, second: bool) -> tuple[list, list]:
-    """First and second gradients of the outputs by all inputs that require them."""
-    targets = oracle.differentiable(given)
-    outputs = list(oracle.leaves(outputs))
-    first = oracle.gradients(outputs, targets, T, 1, create_graph=second)
-    return first, oracle.gradients(first, targets, T, 2) if second else []
+    ours = program(function, T, process)
+    theirs = program(find(op, torch), torch, process)
+    orders = 1 + with_gradient + second
+    for kind, *verdict in compared(ours, theirs, T, inputs_of(sample), orders):
+        yield kind, label, *verdict
 
 
 def variant_checks(op, T, sample, label) -> Iterator[tuple]:
@@ -217,22 +195,20 @@ def variant_checks(op, T, sample, label) -> Iterator[tuple]:
             torch.Tensor, name
         ):
             continue
-        copy_input = kind == "inplace"
+        theirs = program(
+            getattr(torch.Tensor, name), torch, copy_input=kind == "inplace"
+        )
+        inputs = inputs_of(sample)
         try:
-            given, expected = call(
-                getattr(torch.Tensor, name), sample, torch, copy_input
-            )
+            list(oracle.results(theirs, torch, inputs, 1))
         except (RuntimeError, TypeError, ValueError, IndexError):
             continue  # the sample is meant for the function alone
         if not hasattr(T.Tensor, name):
             yield kind, label, "missing", f"no Tensor.{name}"
             continue
-        method = getattr(T.Tensor, name)
-        _, actual, verdict, reason = attempt(method, sample, T, copy_input=copy_input)
-        if not verdict:
-            terms = oracle.terms_in(given)
-            verdict, reason = compare(oracle.difference(actual, expected, terms))
-        yield kind, label, verdict, reason
+        ours = program(getattr(T.Tensor, name), T, copy_input=kind == "inplace")
+        for _, *verdict in compared(ours, theirs, T, inputs):
+            yield kind, label, *verdict
 
 
 def refusals_of(op, T, everything: bool) -> Iterator[tuple]:
@@ -252,6 +228,10 @@ def refusals_of(op, T, everything: bool) -> Iterator[tuple]:
         else:
             continue  # torch 2.13 accepts it after all
         yield "refusal", label, *refusal(op, T, sample, expected)
+
+
+def call(function, sample, T):
+    return list(oracle.results(program(function, T), T, inputs_of(sample), 1))
 
 
 def refusal(op, T, sample, expected: Exception) -> tuple[str, str]:
