@@ -239,6 +239,15 @@ def test_bernoulli_with_a_chance_each(p_dtype, torch):
     )
 
 
+def test_bernoulli_with_one_chance_in_an_array(torch):
+    assert_agree(
+        filled(1000, "int64", "bernoulli_", torch.tensor(0.3)),
+        lambda: random.bernoulli(
+            (1000,), np.array(0.3, np.float32), dtype="int64", p_dtype="float32"
+        ),
+    )
+
+
 @pytest.mark.parametrize("dtype", ("float32", "float64", "float16"))
 @pytest.mark.parametrize("replacement", (True, False))
 @pytest.mark.parametrize("samples", (1, 3))

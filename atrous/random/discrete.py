@@ -144,19 +144,22 @@ def bernoulli(
 ) -> np.ndarray:
     """Ones with probability `p`, zeros otherwise.
 
-    `p` is a number, or an array that broadcasts to `shape`, stored as `p_dtype`: each
-    number below float64 costs one word of the stream, otherwise two.
-    With one `p` for all, torch takes MKL's stream on Intel's CPUs; this is the stream
+    `p` is a number, or an array that broadcasts to `shape`, stored as `p_dtype`: unless
+    that is float64, each number then costs one word of the stream instead of two.
+    With a number `p`, torch takes MKL's stream on Intel's CPUs; this is the stream
     it has on every other one.
 
     Raises RuntimeError unless 0 ≤ p ≤ 1.
     """
-    alone = np.ndim(p) == 0
-    chance = np.float64(p) if alone else widened(np.asarray(p), p_dtype)
-    if not np.all((chance >= 0) & (chance <= 1)):
-        wrong = chance if alone else chance[~((chance >= 0) & (chance <= 1))][0]
-        raise RuntimeError(f"bernoulli: p is between 0 and 1, got {float(wrong):g}.")
+    chance = np.asarray(p)
+    if isinstance(p, np.ndarray):
+        chance = widened(p, p_dtype)
+    outside = ~((chance >= 0) & (chance <= 1))
+    if np.any(outside):
+        wrong = float(chance[outside][0])
+        raise RuntimeError(f"bernoulli: p is between 0 and 1, got {wrong:g}.")
     _bounds("bernoulli", dtype)
+    alone = not isinstance(p, np.ndarray)
     unit = unit64 if alone or p_dtype == "float64" else unit32
     generator = current_generator(generator)
     with generator.lock:

@@ -1,0 +1,3 @@
+"""Tools around training: data loading."""
+
+from . import data as data
