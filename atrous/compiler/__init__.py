@@ -4,6 +4,7 @@
     matmul(a, b)                          (…, m, k) @ (…, k, n), same microkernel
     pointwise(expr, *arrays, ...)         any expression, any broadcast, any strides
     reduce(combine, expr, *arrays, ...)   sum prod max min argmax argmin any all
+    softmax(x, axis, log=)                and softmax_gradient(grad, result, axis, log=)
     pool_forward(spec, x)                 max / average, with indices
     pool_gradient(spec, ...)              and their gradients
 
@@ -28,6 +29,8 @@ _PLACES = {
     "matmul": "matrix",
     "pointwise": "elementwise",
     "reduce": "reduction",
+    "softmax": "normalising",
+    "softmax_gradient": "normalising",
     "pool_forward": "pooling",
     "pool_gradient": "pooling",
     "ConvSpec": "spec",

@@ -217,7 +217,7 @@ def launch(
         rank = len(sizes)
         _, sizes, walks, arrays = widen(sizes, walks, arrays, rank - 2, rank - 1)
     spec = PointwiseSpec(
-        *_moved(found), len(sizes), tuple([_walk(walk[-1]) for walk in walks]), tiled
+        *_moved(found), len(sizes), tuple([walk_of(walk[-1]) for walk in walks]), tiled
     )
     lengths = blocks(sizes)
     counts = pieces(sizes, lengths)
@@ -255,7 +255,8 @@ def _moved(found: Plan) -> tuple[str, tuple, tuple, tuple]:
     return found.text, found.dtypes, found.kinds, found.results
 
 
-def _walk(stride: int) -> str:
+def walk_of(stride: int) -> str:
+    """How an operand with this stride walks."""
     return "unit" if stride == 1 else "same" if stride == 0 else "strided"
 
 

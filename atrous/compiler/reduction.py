@@ -17,7 +17,7 @@ import atrous.compiler as compiler
 
 from . import memory, reference
 from .cache import kernel
-from .elementwise import Plan, dtype_name, plan, pointwise
+from .elementwise import Plan, dtype_name, plan, pointwise, walk_of
 from .emit import bits
 from .expression import register, storage
 from .layout import (
@@ -283,7 +283,7 @@ class _Problem:
             len(self.kept),
             len(self.reduced),
             self.lanes_along,
-            tuple([_walk(walk[axis]) for walk in walks]),
+            tuple([walk_of(walk[axis]) for walk in walks]),
         )
         sizes = (*self.kept, *self.reduced)
         counts = pieces(sizes, self.lengths)
@@ -296,10 +296,6 @@ class _Problem:
             for index, dtype in found.slots
         ]
         run(_kernel(spec, found.program), arguments, prod(counts))
-
-
-def _walk(stride: int) -> str:
-    return "unit" if stride == 1 else "same" if stride == 0 else "strided"
 
 
 def _kernel(spec: ReduceSpec, program) -> int:

@@ -359,3 +359,29 @@ def mean_variance(
     mean = values.mean(axis=axes, keepdims=True)
     variance = np.square(values - mean).mean(axis=axes)
     return mean.reshape(variance.shape), variance
+
+
+# ------------------------------------------------------------------ softmax
+
+
+def softmax(x: np.ndarray, axis: int, log: bool) -> np.ndarray:
+    """exp(x) / Σ exp(x) along an axis, or its logarithm; shifted by the maximum."""
+    if x.ndim == 0:
+        return np.asarray(x - x if log else np.exp(x - x))
+    with np.errstate(all="ignore"):
+        top = x.max(axis=axis, keepdims=True) if x.size else x
+        shifted = x - top
+        total = np.exp(shifted).sum(axis=axis, keepdims=True)
+        return shifted - np.log(total) if log else np.exp(shifted) / total
+
+
+def softmax_gradient(
+    grad: np.ndarray, result: np.ndarray, axis: int, log: bool
+) -> np.ndarray:
+    """g - exp(y) Σ g for the logarithm, else y (g - Σ g·y)."""
+    if result.ndim == 0:
+        return np.zeros_like(result)
+    with np.errstate(all="ignore"):
+        if log:
+            return grad - np.exp(result) * grad.sum(axis=axis, keepdims=True)
+        return result * (grad - (grad * result).sum(axis=axis, keepdims=True))

@@ -146,3 +146,20 @@ class ReduceSpec:
     reduced: int
     lanes_along: str
     walks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SoftmaxSpec:
+    """exp(x) / Σ exp(x) along one axis, or its logarithm, or the gradient of either.
+
+    Dimensions, once merged, are `kept` ones and then the axis. `lanes_along` is "kept"
+    or "axis"; `walks` are those of inputs (x; or the result's gradient and the result)
+    and of what is stored.
+    """
+
+    log: bool
+    gradient: bool
+    dtype: str
+    kept: int
+    lanes_along: str
+    walks: tuple[str, ...]
