@@ -24,7 +24,7 @@ def ours(draw, seed=5):
     """The values of `draw`, and the next word, which shows how many were taken."""
     random.manual_seed(seed)
     values = draw()
-    return values, int(random.default_generator.words(1)[0])
+    return values, int(random.current_generator().words(1)[0])
 
 
 def assert_agree(expected, mine):
@@ -335,7 +335,7 @@ def test_seeds():
     assert generator.manual_seed(np.int32(7)).initial_seed() == 7
     assert generator.seed() == generator.initial_seed()
     assert len({generator.seed() for _ in range(20)}) == 20
-    assert random.manual_seed(11) is random.default_generator
+    assert random.manual_seed(11) is random.current_generator()
     assert random.initial_seed() == 11
     state = random.get_rng_state()
     expected = random.uniform((4,))
@@ -344,7 +344,7 @@ def test_seeds():
 
 
 def test_a_borrowed_stream_is_this_threads_alone():
-    random.manual_seed(1)
+    default = random.manual_seed(1)
     seen = []
     with random.drawing_from(random.Generator().manual_seed(2)) as stream:
         assert random.current_generator() is stream
@@ -353,7 +353,7 @@ def test_a_borrowed_stream_is_this_threads_alone():
         thread.start()
         thread.join()
     assert seen == [1]
-    assert random.current_generator() is random.default_generator
+    assert random.current_generator() is default
 
 
 def test_derived_streams():

@@ -18,7 +18,6 @@ from .discrete import random_full as random_full
 from .discrete import randperm as randperm
 from .generator import Generator as Generator
 from .generator import current_generator as current_generator
-from .generator import default_generator as default_generator
 from .generator import derive as derive
 from .generator import drawing_from as drawing_from
 from .generator import get_rng_state as get_rng_state

@@ -13,14 +13,15 @@ FLOATS = tuple(SIGNIFICAND_BITS)
 def fma32(a, b, c) -> np.ndarray:
     """a · b + c rounded once to float32; each argument a float32 array or scalar."""
     product = np.multiply(a, b, dtype=np.float64)  # exact: 24 + 24 bits fit in 53
-    c = np.asarray(c, np.float64)
     total = np.asarray(product + c)
     # Rounding again, to float32, errs only where the first rounding made a tie.
-    tie = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000
-    if tie.any():
-        lost = _lost_in_sum(product, c, total)
-        total = np.where(tie & (lost > 0), np.nextafter(total, np.inf), total)
-        total = np.where(tie & (lost < 0), np.nextafter(total, -np.inf), total)
+    ties = np.nonzero((total.view(np.int64) & 0x1FFFFFFF) == 0x10000000)
+    if ties[0].size:
+        c = np.broadcast_to(np.asarray(c, np.float64), total.shape)[ties]
+        tied = total[ties]
+        lost = _lost_in_sum(np.broadcast_to(product, total.shape)[ties], c, tied)
+        tied = np.where(lost > 0, np.nextafter(tied, np.inf), tied)
+        total[ties] = np.where(lost < 0, np.nextafter(tied, -np.inf), tied)
     return total.astype(np.float32)
 
 

@@ -14,7 +14,7 @@ from .arithmetic import fma32, scale_shift64, stored
 from .filling import in_memory_order, require_float
 from .generator import Generator, current_generator
 
-# A block of float32 normals keeps its twenty temporaries in the cache.
+# A block of float32 numbers keeps its temporaries, up to twenty, in the cache.
 BLOCK = 1 << 14
 _MAXIMUM = {
     "float64": np.finfo(np.float64).max,
@@ -68,7 +68,9 @@ def _uniform(generator, count, low, high, dtype):
     values = unit32(generator, count)
     low, high = np.float32(low), np.float32(high)
     if (low, high) != (0.0, 1.0):
-        values = fma32(values, high - low, low)
+        for start in range(0, count, BLOCK):
+            block = slice(start, start + BLOCK)
+            values[block] = fma32(values[block], high - low, low)
     elif dtype == "float32":
         return values
     values, low, high = (stored(np.asarray(v), dtype) for v in (values, low, high))
