@@ -6,7 +6,19 @@ in-place form, derived by `inplace`.
 
 from __future__ import annotations
 
-from .ops import compare, matmul, pointwise, reduce
+from .ops import (
+    activation,
+    compare,
+    convert,
+    matmul,
+    parts,
+    pointwise,
+    rearrange,
+    reduce,
+    sample,
+    softmax,
+    views,
+)
 from .ops.operands import inplace
 from .tensor import Tensor
 
@@ -38,6 +50,28 @@ PLAIN = {
     compare: """
         allclose equal isclose is_nonzero is_same_size
     """.split(),
+    views: """
+        broadcast_to expand expand_as flatten moveaxis movedim permute ravel reshape
+        reshape_as squeeze sum_to_size swapaxes swapdims t transpose unflatten unsqueeze
+        view view_as adjoint
+    """.split(),
+    parts: """
+        as_strided chunk diagonal dsplit hsplit narrow narrow_copy select select_scatter
+        slice_scatter split split_with_sizes tensor_split unbind unfold vsplit
+    """.split(),
+    rearrange: """
+        diag diag_embed diagflat flip fliplr flipud repeat repeat_interleave roll rot90
+        tile tril triu kron
+    """.split(),
+    convert: """
+        apply_ contiguous copy_ cpu cuda fill_ map_ to type_as zero_
+    """.split(),
+    sample: """
+        bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial
+        normal_ random_ uniform_
+    """.split(),
+    activation: "relu relu_ prelu".split(),
+    softmax: "softmax log_softmax".split(),
 }
 
 #: Methods of `matmul` that also have an in-place form.
@@ -89,12 +123,25 @@ def install() -> None:
     for module, names in IN_PLACE.items():
         for name in names:
             setattr(Tensor, f"{name}_", inplace(getattr(module, name), f"{name}_"))
+    for name in RESHAPING:
+        setattr(Tensor, f"{name}_", views.in_place(getattr(views, name)))
+    for name, function in RENAMED.items():
+        setattr(Tensor, name, function)
+    for name, function in PROPERTIES.items():
+        setattr(Tensor, name, property(function))
     for name, function in OPERATORS.items():
         setattr(Tensor, f"__{name}__", _operator(function))
         setattr(Tensor, f"__r{name}__", _operator(_reflected(function)))
         setattr(Tensor, f"__i{name}__", inplace(function, f"__i{name}__"))
     for name, function in COMPARISONS.items():
         setattr(Tensor, f"__{name}__", _operator(function))
+    for name, function in convert.CASTS.items():
+        setattr(Tensor, name, function)
+    Tensor.type = convert.type_
+    Tensor.T = property(views.reversed_axes)
+    Tensor.mT = property(views.matrix_transpose)
+    Tensor.H = property(views.hermitian)
+    Tensor.__iter__ = lambda self: iter(parts.unbind(self))
     Tensor.where = lambda self, condition, other: pointwise.where(condition, self, other)
     Tensor.__matmul__ = matmul.matmul
     Tensor.__rmatmul__ = _reflected(matmul.matmul)
