@@ -6,7 +6,8 @@
     reduce(combine, expr, *arrays, ...)   sum prod max min argmax argmin any all
     softmax(x, axis, log=)                and softmax_gradient(grad, result, axis, log=)
     pool_forward(spec, x)                 max / average, with indices
-    pool_gradient(spec, ...)              and their gradients
+    pool_gradient(spec, grad, indices)    and their gradients
+    resample(spec, x)                     nearest, linear, cubic; resample_gradient
 
 The names are resolved at first use, so that importing the package costs nothing.
 """
@@ -33,10 +34,14 @@ _PLACES = {
     "softmax_gradient": "normalising",
     "pool_forward": "pooling",
     "pool_gradient": "pooling",
+    "pool_pick": "pooling",
+    "resample": "pooling",
+    "resample_gradient": "pooling",
     "ConvSpec": "spec",
     "PointwiseSpec": "spec",
     "ReduceSpec": "spec",
     "PoolSpec": "spec",
+    "ResampleSpec": "spec",
 }
 
 

@@ -385,3 +385,75 @@ def softmax_gradient(
         if log:
             return grad - np.exp(result) * grad.sum(axis=axis, keepdims=True)
         return result * (grad - (grad * result).sum(axis=axis, keepdims=True))
+
+
+# ------------------------------------------------------------------ pooling
+
+
+def _windows(spec):
+    """Each output's place, the indices of its elements, and its divisor."""
+    rank = len(spec.size)
+    axes = [spec.windows(axis) for axis in range(rank)]
+    steps = (1,) * rank if spec.adaptive is not None else spec.dilation
+    for place in np.ndindex(*spec.output_size):
+        rows = [axes[a][place[a]] for a in range(rank)]
+        taps = [
+            np.arange(count) * step + start
+            for (start, count, _), step in zip(rows, steps, strict=True)
+        ]
+        divisor = spec.divisor_override or math.prod(part for _, _, part in rows)
+        yield place, np.ix_(*taps), divisor
+
+
+def pool(spec, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each window's maximum and flat index, or its average (and indices of 0)."""
+    y = np.empty(spec.shapes["y"], x.dtype)
+    indices = np.zeros(spec.shapes["y"], np.int64)
+    numbers = np.arange(math.prod(spec.size)).reshape(spec.size)
+    for place, taps, divisor in _windows(spec):
+        window = x[(slice(None), slice(None), *taps)]
+        window = window.reshape(*x.shape[:2], math.prod(window.shape[2:]))
+        here = (slice(None), slice(None), *place)
+        if spec.kind == "average":
+            y[here] = window.sum(axis=-1) / x.dtype.type(divisor)
+            continue
+        nan = np.isnan(window) if x.dtype.kind == "f" else np.zeros(window.shape, bool)
+        best = window.argmax(axis=-1)
+        last = window.shape[-1] - 1 - nan[..., ::-1].argmax(axis=-1)
+        best = np.where(nan.any(axis=-1), last, best)  # the last NaN
+        y[here] = np.take_along_axis(window, best[..., None], -1)[..., 0]
+        indices[here] = numbers[taps].reshape(-1)[best]
+    return y, indices
+
+
+def pool_gradient(spec, grad: np.ndarray, indices: np.ndarray | None) -> np.ndarray:
+    """Scatter each output's gradient to its maximum, or share it in its window."""
+    gx = np.zeros(spec.shapes["x"], np.float64)
+    flat = gx.reshape(*gx.shape[:2], math.prod(spec.size))
+    n, c = np.ogrid[: gx.shape[0], : gx.shape[1]]
+    for place, taps, divisor in _windows(spec):
+        here = (slice(None), slice(None), *place)
+        if spec.kind == "max":
+            np.add.at(flat, (n, c, indices[here]), grad[here])
+        else:
+            share = grad[here].astype(np.float64) / divisor
+            gx[(slice(None), slice(None), *taps)] += share.reshape(
+                *share.shape, *(1,) * len(spec.size)
+            )
+    return gx.astype(grad.dtype)
+
+
+# ------------------------------------------------------------------ resampling
+
+
+def resample(spec, x: np.ndarray) -> np.ndarray:
+    """The dense matrix of each axis, one after the other, in float64."""
+    from .resampling import bands
+
+    y = x.astype(np.float64)
+    for axis, band in enumerate(bands(spec)):
+        matrix = np.zeros((band.rows, band.columns))
+        rows, columns, weights = band.entries()
+        np.add.at(matrix, (rows, columns), weights)
+        y = np.moveaxis(np.moveaxis(y, axis + 2, -1) @ matrix.T, -1, axis + 2)
+    return y.astype(x.dtype)

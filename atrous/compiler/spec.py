@@ -163,3 +163,111 @@ class SoftmaxSpec:
     kept: int
     lanes_along: str
     walks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """The maximum or the average of windows, in any number of dimensions.
+
+    `size`, `kernel`, `stride`, `padding` (both sides alike) and `dilation` have one
+    entry a spatial axis. `ceil_mode` keeps a last window that starts inside the input
+    or its left padding. An average divides by the window's elements, those in the
+    padding included if `count_include_pad`, or by `divisor_override`. With `adaptive`,
+    the size of the output, windows tile the input instead, and the rest is not used.
+    """
+
+    kind: str
+    dtype: str
+    batch: int
+    channels: int
+    size: tuple[int, ...]
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
+    adaptive: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        assert self.kind in ("max", "average")
+        if self.adaptive is not None:
+            assert len(self.adaptive) == len(self.size)
+            return
+        for name in ("kernel", "stride", "padding", "dilation"):
+            assert len(getattr(self, name)) == len(self.size), name
+        assert all(n >= 1 for n in (*self.kernel, *self.stride, *self.dilation))
+        assert self.kind == "max" or all(n == 1 for n in self.dilation)
+
+    @cached_property
+    def output_size(self) -> tuple[int, ...]:
+        """The spatial size of the result, by torch's rule."""
+        if self.adaptive is not None:
+            return self.adaptive
+        found = []
+        for n, k, s, p, d in zip(
+            self.size,
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.dilation,
+            strict=True,
+        ):
+            room = n + 2 * p - d * (k - 1) - 1
+            out = (room + (s - 1 if self.ceil_mode else 0)) // s + 1
+            if self.ceil_mode and (out - 1) * s >= n + p:
+                out -= 1
+            found.append(max(out, 0))
+        return tuple(found)
+
+    def windows(self, axis: int) -> list[tuple[int, int, int]]:
+        """Of each output along `axis`: first element, how many, and the divisor's part.
+
+        A window's elements are `dilation` apart; those in the padding are left out.
+        """
+        n, found = self.size[axis], []
+        if self.adaptive is not None:
+            out = self.adaptive[axis]
+            for o in range(out):
+                start, stop = o * n // out, -(-(o + 1) * n // out)
+                found.append((start, stop - start, stop - start))
+            return found
+        k, s = self.kernel[axis], self.stride[axis]
+        p, d = self.padding[axis], self.dilation[axis]
+        for o in range(self.output_size[axis]):
+            start = o * s - p
+            stop = min(start + (k - 1) * d + 1, n + p)
+            whole = stop - start
+            if start < 0:
+                start += -(start // d) * d
+            count = max(0, -(-(min(stop, n) - start) // d))
+            found.append((start, count, whole if self.count_include_pad else count))
+        return found
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The logical shapes of input and result."""
+        return {
+            "x": (self.batch, self.channels, *self.size),
+            "y": (self.batch, self.channels, *self.output_size),
+        }
+
+
+@dataclass(frozen=True)
+class ResampleSpec:
+    """Interpolation along spatial axes, one after the other: each is a banded matrix.
+
+    `mode` is nearest, nearest-exact, linear or cubic; `scale` overrides the ratio of
+    sizes as the distance between samples (None where it follows from the sizes).
+    """
+
+    mode: str
+    size: tuple[int, ...]
+    output: tuple[int, ...]
+    align_corners: bool = False
+    scale: tuple[float | None, ...] | None = None
+
+    def __post_init__(self):
+        assert self.mode in ("nearest", "nearest-exact", "linear", "cubic"), self.mode
+        assert len(self.size) == len(self.output)

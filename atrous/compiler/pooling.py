@@ -1,0 +1,209 @@
+"""Pooling and resampling of NumPy arrays, and their gradients.
+
+    y, indices = pool_forward(spec, x)          indices of maxima, int64, as torch's
+    gx = pool_gradient(spec, grad, indices)     indices only of maxima
+    y = pool_pick(spec, x, indices)             the gradient's gradient
+    y = resample(spec, x)                       and resample_gradient(spec, grad)
+
+Results lie channels-last.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from . import memory
+from .cache import kernel
+from .elementwise import dtype_name, walk_of
+from .layout import CHUNK, blocks, broadcast_strides, collapse, memory_order, pieces
+from .pool import run
+from .resampling import Band, bands
+from .schedules.pool import BandKernel, PoolKernel
+from .spec import PoolSpec, ResampleSpec
+
+
+def pool_forward(spec: PoolSpec, x: np.ndarray):
+    """The maxima of windows and their indices, or the averages.
+
+    (batch, channels, *size) -> (batch, channels, *output_size). An index is the flat
+    place in the input's spatial axes. NaN is a maximum, the last one's index is given.
+    """
+    _check(spec, x, "x")
+    y = _empty(spec.shapes["y"], x.dtype)
+    if spec.kind == "average":
+        _launch(spec, "average", (x, y), _tables(spec))
+        return y
+    indices = _empty(y.shape, np.int64)
+    _launch(spec, "max", (x, y, indices), _tables(spec))
+    return y, indices
+
+
+def pool_gradient(spec: PoolSpec, grad: np.ndarray, indices: np.ndarray | None = None):
+    """The gradient of x from that of y: (batch, channels, *output_size) -> size."""
+    _check(spec, grad, "y")
+    out = _empty(spec.shapes["x"], grad.dtype)
+    if spec.kind == "average":
+        _launch(spec, "average_gradient", (grad, out), _holders(spec))
+    else:
+        _launch(spec, "max_gradient", (grad, indices, out), _holders(spec))
+    return out
+
+
+def pool_pick(spec: PoolSpec, x: np.ndarray, indices: np.ndarray):
+    """x at each window's index: what the gradient of `pool_gradient` is."""
+    _check(spec, x, "x")
+    y = _empty(spec.shapes["y"], x.dtype)
+    _launch(spec, "pick", (x, indices, y), _tables(spec))
+    return y
+
+
+def _check(spec: PoolSpec, array: np.ndarray, name: str) -> None:
+    wanted = spec.shapes[name]
+    if array.shape != wanted:
+        raise ValueError(f"pool: the spec says {wanted}, the array is {array.shape}")
+
+
+def _empty(shape: tuple[int, ...], dtype) -> np.ndarray:
+    return memory.empty(shape, dtype, memory.channels_last(len(shape)))
+
+
+@lru_cache(maxsize=256)
+def _tables(spec: PoolSpec) -> tuple[np.ndarray, ...]:
+    """The windows of each axis: first element, how many, the divisor's part."""
+    rank = len(spec.size)
+    tables = [np.array(spec.windows(axis), np.int64) for axis in range(rank)]
+    return tuple(table.reshape(-1, 3) for table in tables)
+
+
+@lru_cache(maxsize=256)
+def _holders(spec: PoolSpec) -> tuple[np.ndarray, ...]:
+    """Of each element along each axis: the first window that may hold it, how many.
+
+    Windows start and stop in order, so those that hold an element are neighbours, with
+    dilation among others which skip it and whose index is another's.
+    """
+    found = []
+    for axis, table in enumerate(_tables(spec)):
+        first, last = table[:, 0], table[:, 0] + table[:, 1] - 1
+        if spec.adaptive is None:  # as if nothing were cut off: in order
+            reach = spec.dilation[axis] * (spec.kernel[axis] - 1)
+            first = np.arange(len(table)) * spec.stride[axis] - spec.padding[axis]
+            last = first + reach
+        places = np.arange(spec.size[axis])
+        begin = np.searchsorted(last, places, "left")
+        end = np.searchsorted(first, places, "right")
+        count = np.maximum(end - begin, 0)
+        found.append(np.stack([begin, count, count], axis=1).astype(np.int64))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _divisors(spec: PoolSpec) -> tuple[np.ndarray, ...]:
+    return tuple(np.ascontiguousarray(table[:, 2]) for table in _tables(spec))
+
+
+def _launch(spec: PoolSpec, form: str, operands, tables) -> None:
+    """Run a form's kernel; the last operand's places are the loops'."""
+    out = operands[-1]
+    if out.size == 0:
+        return
+    axes = (0, *range(2, out.ndim), 1)  # batch, places, channels
+    walks = []
+    for operand in operands:
+        strides = broadcast_strides(operand, operand.shape)
+        walks.append(tuple([strides[axis] for axis in axes]))
+    sizes = tuple([out.shape[axis] for axis in axes])
+    lengths = blocks(sizes)
+    counts = pieces(sizes, lengths)
+    rank = len(spec.size)
+    divisors = _divisors(spec)
+    dilations = (1,) * rank if spec.adaptive is not None else spec.dilation
+    key = PoolKernel(
+        form,
+        spec.dtype,
+        rank,
+        tuple([walk_of(walk[-1]) for walk in walks]),
+        spec.divisor_override is not None,
+    )
+    arguments = [operand.ctypes.data for operand in operands]
+    arguments += (*sizes, *lengths, *counts)
+    for walk in walks:
+        arguments += walk
+    arguments += [table.ctypes.data for table in (*tables, *divisors)]
+    arguments += (*dilations, *spec.size, spec.divisor_override or 1)
+    run(_kernel(key), arguments, prod(counts))
+
+
+def _kernel(key: PoolKernel) -> int:
+    """The address of a form's kernel."""
+
+    def build(target):
+        from .schedules import pool as schedule
+
+        return schedule.build(key, target)
+
+    return kernel(("pool", key), build)
+
+
+# ------------------------------------------------------------------ resampling
+
+
+def resample(spec: ResampleSpec, x: np.ndarray, dtype: str | None = None):
+    """Interpolate (batch, channels, *size) to (batch, channels, *output)."""
+    for axis, band in enumerate(bands(spec)):
+        x = _banded(x, axis + 2, band, dtype)
+    return x
+
+
+def resample_gradient(spec: ResampleSpec, grad: np.ndarray, dtype: str | None = None):
+    """The transpose: (batch, channels, *output) -> (batch, channels, *size)."""
+    for axis, band in reversed(list(enumerate(bands(spec)))):
+        grad = _banded(grad, axis + 2, band.transposed(), dtype)
+    return grad
+
+
+def _banded(x: np.ndarray, axis: int, band: Band, dtype: str | None) -> np.ndarray:
+    """The matrix `band` applied along one axis."""
+    shape = (*x.shape[:axis], band.rows, *x.shape[axis + 1 :])
+    y = _empty(shape, x.dtype)
+    if y.size == 0:
+        return y
+    strides = broadcast_strides(x, x.shape), broadcast_strides(y, shape)
+    order = memory_order(x.ndim, strides[::-1])
+    ahead = [a for a in order if a != axis]
+    kept, walks = collapse(
+        tuple([shape[a] for a in ahead]),
+        tuple([tuple([walk[a] for a in ahead]) for walk in strides]),
+    )
+    if not kept:
+        kept, walks = (1,), ((0,), (1,))
+    key = BandKernel(
+        dtype or dtype_name(x), len(kept), tuple([walk_of(walk[-1]) for walk in walks])
+    )
+    inner = blocks(kept, max(1, CHUNK // band.rows), 64)
+    sizes, lengths = (*kept, band.rows), (*inner, band.rows)
+    counts = pieces(sizes, lengths)
+    arguments = [x.ctypes.data, y.ctypes.data, *sizes, *lengths, *counts]
+    for walk, whole in zip(walks, strides, strict=True):
+        arguments += (*walk, whole[axis])
+    arguments += (
+        band.table.ctypes.data,
+        band.weights.ctypes.data,
+        band.weights.shape[1],
+    )
+    run(_band_kernel(key), arguments, prod(counts))
+    return y
+
+
+def _band_kernel(key: BandKernel) -> int:
+    """The address of a band's kernel."""
+
+    def build(target):
+        from .schedules import pool as schedule
+
+        return schedule.build_band(key, target)
+
+    return kernel(("band", key), build)

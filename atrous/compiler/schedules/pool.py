@@ -1,0 +1,385 @@
+"""Pooling and its gradients, lanes over the channels.
+
+Forward, for each output: the taps of its window, which tables bound (first element,
+how many), so that padding, dilation, ceil_mode and adaptive windows are one loop nest.
+
+    for n, o… / for c by lanes / for taps of each axis [2 registers]: max, or sum
+
+Backward gathers too: for each input, the windows that hold it (a second table), and of
+these the ones whose maximum it was. So no result is written twice, any chunk may run
+anywhere, and the order of additions is fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..emit import Emitter, Kernel, Value
+from ..expression import register
+from ..target import Target
+from .expressions import has_masks, kept, stored
+from .pointwise import Operand, along, box, load, store
+from .reduce import neutral
+
+#: Numbers a table has for each position: first, how many, the divisor's part.
+COLUMNS = 3
+FORMS = ("max", "max_gradient", "pick", "average", "average_gradient")
+
+
+@dataclass(frozen=True)
+class PoolKernel:
+    """What a pooling kernel depends on: the form, dtypes and walks along channels.
+
+    Forms: "max" stores indices beside the values, "pick" takes values at given
+    indices; operands are inputs, then results. `override` says that the divisor is an
+    argument.
+    """
+
+    form: str
+    dtype: str
+    rank: int
+    walks: tuple[str, ...]
+    override: bool = False
+
+
+#: The dtypes of inputs and results, None standing for the values' own.
+OPERANDS = {
+    "max": (None, None, "int64"),
+    "max_gradient": (None, "int64", None),
+    "pick": (None, "int64", None),
+    "average": (None, None),
+    "average_gradient": (None, None),
+}
+
+
+class _Builder:
+    """Operands, tables and loops of one kernel.
+
+    Arguments: addresses; sizes, lengths and numbers of blocks of batch, places, and
+    channels; strides by operand; a table for each axis of the places and, for an
+    average's gradient, one of the windows' divisors; dilations; sizes of the input;
+    the divisor.
+    """
+
+    def __init__(self, key: PoolKernel, target: Target) -> None:
+        self.key = key
+        self.e = e = Emitter(f"pool_{key.form}", target)
+        dtypes = [dtype or key.dtype for dtype in OPERANDS[key.form]]
+        dims, count = key.rank + 2, len(dtypes)
+        first = count + 3 * dims
+        self.operands = [
+            Operand(
+                e.pointer(i, stored(dtype)),
+                dtype,
+                [e.argument(first + i * dims + a) for a in range(dims)],
+                key.walks[i],
+            )
+            for i, dtype in enumerate(dtypes)
+        ]
+        next = first + count * dims
+        axes = range(key.rank)
+        self.tables = [e.pointer(next + a, "int64", f"windows{a}") for a in axes]
+        self.divisors = [e.pointer(next + key.rank + a, "int64") for a in axes]
+        self.dilations = [e.argument(next + 2 * key.rank + a) for a in axes]
+        self.sizes = [e.argument(next + 3 * key.rank + a) for a in axes]
+        self.override = next + 4 * key.rank
+        self.spans = box(e, count, dims)
+        wide = kept(key.dtype)
+        self.wide = wide
+        self.lanes = target.lanes(max(4, e.type(wide).itemsize))
+        results = key.walks[-2:] if key.form == "max" else key.walks[-1:]
+        self.masked = has_masks(target, dtypes) and "strided" not in results
+
+    def places(self, body: Callable) -> None:
+        """Loops over batch and places: body(operands at n, indices of the place)."""
+        self._place(self.operands, [], 0, body)
+
+    def _place(self, operands, indices: list[Value], axis: int, body) -> None:
+        if axis > self.key.rank:
+            body(operands, indices[1:])
+            return
+        start, stop = self.spans[axis]
+        with self.e.loop("n" if axis == 0 else f"o{axis}", stop, start=start) as loop:
+            moved = [
+                # what is looked up by tables moves over the batch alone
+                o.moved(self.e, loop.index, axis)
+                if axis == 0 or i in self.walked
+                else o
+                for i, o in enumerate(operands)
+            ]
+            self._place(moved, [*indices, loop.index], axis + 1, body)
+
+    @property
+    def walked(self) -> Sequence[int]:
+        """The operands that lie at the place itself, not where a table says."""
+        return {
+            "max": (1, 2),
+            "max_gradient": (2,),
+            "pick": (1, 2),
+            "average": (1,),
+            "average_gradient": (1,),
+        }[self.key.form]
+
+    def entries(self, indices: list[Value]) -> list[tuple[Value, Value, Value]]:
+        """Of each axis at this place: first, how many, the divisor's part."""
+        e, rows = self.e, []
+        for table, index in zip(self.tables, indices, strict=True):
+            row = e.at(table, (index, COLUMNS))
+            rows.append(tuple(e.load(e.at(row, column)) for column in range(COLUMNS)))
+        return rows
+
+    def taps(self, entries, operands, totals: list[Value], dilated: bool, body):
+        """Loops over the taps of a window; body(operands, flat index, indices)."""
+        flat = self.e.constant(0, "int64")
+        return self._tap(entries, operands, totals, dilated, flat, [], body)
+
+    def _tap(self, entries, operands, totals, dilated, flat, indices, body):
+        axis = len(indices)
+        if axis == self.key.rank:
+            return body(operands, flat, indices, totals)
+        e = self.e
+        start, count, _ = entries[axis]
+        with e.loop(f"k{axis}", count, carry=totals) as k:
+            step = k.index * self.dilations[axis] if dilated else k.index
+            place = start + step
+            moved = [o.moved(e, place, axis + 1) for o in operands]
+            deeper = flat * self.sizes[axis] + place
+            k.carry = self._tap(
+                entries, moved, k.carry, dilated, deeper, [*indices, place], body
+            )
+        return k.carry
+
+    def flat(self, indices: list[Value]) -> Value:
+        """The flat index of a place of the input."""
+        total = self.e.constant(0, "int64")
+        for index, size in zip(indices, self.sizes, strict=True):
+            total = total * size + index
+        return total
+
+    def channels(self, body: Callable[[Value, int, Value | None], None]) -> None:
+        along(self.e, self.spans[-1], self.lanes, self.masked, body)
+
+    def product(self, parts: Sequence[Value]) -> Value:
+        total = parts[0]
+        for part in parts[1:]:
+            total = total * part
+        return total
+
+    def divisor(self, parts: Sequence[Value], lanes: int) -> Value:
+        """What a window's sum is divided by, in every lane."""
+        e = self.e
+        if self.key.override:
+            return e.splat(e.cast(e.argument(self.override), self.wide), lanes)
+        return e.splat(e.cast(self.product(parts), self.wide), lanes)
+
+
+def build(key: PoolKernel, target: Target) -> Kernel:
+    """The kernel of a form."""
+    builder = _Builder(key, target)
+    forms = {
+        "max": _max,
+        "max_gradient": _max_gradient,
+        "pick": _pick,
+        "average": _average,
+        "average_gradient": _average_gradient,
+    }
+    forms[key.form](builder)
+    return builder.e.finish()
+
+
+def _max(b: _Builder) -> None:
+    """The first of the greatest, but the last NaN, as torch has it."""
+    e = b.e
+    worst = neutral("max", register(b.key.dtype))
+
+    def place(operands, indices) -> None:
+        entries = b.entries(indices)
+        origin = b.flat([start for start, _, _ in entries])
+
+        def body(c: Value, lanes: int, left: Value | None) -> None:
+            def tap(here, flat, _, totals):
+                value = load(e, here[0], c, lanes, left)
+                better = _beats(e, value, totals[0])
+                index = e.splat(flat, lanes)
+                return [
+                    e.select(better, value, totals[0]),
+                    e.select(better, index, totals[1]),
+                ]
+
+            best = e.constant(worst, b.wide, lanes), e.splat(origin, lanes)
+            found = b.taps(entries, operands[:1], list(best), True, tap)
+            store(e, found[0], operands[1], c, left)
+            store(e, found[1], operands[2], c, left)
+
+        b.channels(body)
+
+    b.places(place)
+
+
+def _beats(e: Emitter, value: Value, best: Value) -> Value:
+    if value.type.name == "truth":
+        return value & ~best
+    better = value > best
+    if value.type.floating:
+        better = better | e.compare("!=", value, value)
+    return better
+
+
+def _pick(b: _Builder) -> None:
+    """The values at given indices, each within its window."""
+    e = b.e
+
+    def place(operands, indices) -> None:
+        entries = b.entries(indices)
+
+        def body(c: Value, lanes: int, left: Value | None) -> None:
+            wanted = load(e, operands[1], c, lanes, left)
+
+            def tap(here, flat, _, totals):
+                value = load(e, here[0], c, lanes, left)
+                chosen = e.compare("==", wanted, e.splat(flat, lanes))
+                return [e.select(chosen, value, totals[0])]
+
+            start = [e.zero(b.wide, lanes)]
+            found = b.taps(entries, operands[:1], start, True, tap)
+            store(e, found[0], operands[2], c, left)
+
+        b.channels(body)
+
+    b.places(place)
+
+
+def _max_gradient(b: _Builder) -> None:
+    """Each input takes the gradients of the windows whose maximum it was."""
+    e = b.e
+
+    def place(operands, indices) -> None:
+        entries = b.entries(indices)
+        own = b.flat(indices)
+
+        def body(c: Value, lanes: int, left: Value | None) -> None:
+            me = e.splat(own, lanes)
+
+            def tap(here, _flat, _indices, totals):
+                grad = load(e, here[0], c, lanes, left)
+                index = load(e, here[1], c, lanes, left)
+                mine = e.compare("==", index, me)
+                return [totals[0] + e.select(mine, grad, e.zero(grad.type))]
+
+            start = [e.zero(b.wide, lanes)]
+            found = b.taps(entries, operands[:2], start, False, tap)
+            store(e, found[0], operands[2], c, left)
+
+        b.channels(body)
+
+    b.places(place)
+
+
+def _average(b: _Builder) -> None:
+    e = b.e
+
+    def place(operands, indices) -> None:
+        entries = b.entries(indices)
+
+        def body(c: Value, lanes: int, left: Value | None) -> None:
+            def tap(here, _flat, _indices, totals):
+                return [totals[0] + load(e, here[0], c, lanes, left)]
+
+            start = [e.zero(b.wide, lanes)]
+            found = b.taps(entries, operands[:1], start, True, tap)
+            divisor = b.divisor([part for _, _, part in entries], lanes)
+            store(e, found[0] / divisor, operands[1], c, left)
+
+        b.channels(body)
+
+    b.places(place)
+
+
+def _average_gradient(b: _Builder) -> None:
+    """Each input takes its share of every window that holds it."""
+    e = b.e
+
+    def place(operands, indices) -> None:
+        entries = b.entries(indices)
+
+        def body(c: Value, lanes: int, left: Value | None) -> None:
+            def tap(here, _flat, windows, totals):
+                parts = [
+                    e.load(e.at(table, window))
+                    for table, window in zip(b.divisors, windows, strict=True)
+                ]
+                grad = load(e, here[0], c, lanes, left)
+                return [totals[0] + grad / b.divisor(parts, lanes)]
+
+            start = [e.zero(b.wide, lanes)]
+            found = b.taps(entries, operands[:1], start, False, tap)
+            store(e, found[0], operands[1], c, left)
+
+        b.channels(body)
+
+    b.places(place)
+
+
+@dataclass(frozen=True)
+class BandKernel:
+    """A banded matrix applied along one axis: its dtype, kept dimensions and walks."""
+
+    dtype: str
+    kept: int
+    walks: tuple[str, str]
+
+
+def build_band(key: BandKernel, target: Target) -> Kernel:
+    """y[…, o] = Σ weights[o, t] · x[…, first[o] + t] over the band's `count[o]` taps.
+
+    Lanes run along the last kept dimension. Arguments: addresses of x and y; sizes,
+    lengths and numbers of blocks of the kept dimensions and of o; strides of x and of
+    y; the table of (first, count), the weights in float64, and taps in a row of them.
+    """
+    e = Emitter("band", target)
+    dims = key.kept + 1
+    first = 2 + 3 * dims
+    x, y = (
+        Operand(
+            e.pointer(i, stored(key.dtype), "xy"[i]),
+            key.dtype,
+            [e.argument(first + i * dims + a) for a in range(dims)],
+            walk,
+            key.kept - 1,
+        )
+        for i, walk in enumerate(key.walks)
+    )
+    table = e.pointer(first + 2 * dims, "int64", "taps")
+    weights = e.pointer(first + 2 * dims + 1, "float64", "weights")
+    width = e.argument(first + 2 * dims + 2)
+    spans = box(e, 2, dims)
+    wide = register(key.dtype)
+    lanes = target.lanes(e.type(wide).itemsize)
+    masked = has_masks(target, [key.dtype]) and key.walks[1] == "unit"
+
+    def output(x: Operand, y: Operand, o: Value) -> None:
+        start, count = (e.load(e.at(table, (o, 2), column)) for column in (0, 1))
+        row = e.at(weights, (o, width))
+
+        def body(index: Value, lanes: int, left: Value | None) -> None:
+            with e.loop("tap", count, carry=[e.zero(wide, lanes)]) as t:
+                weight = e.cast(e.load(e.at(row, t.index)), wide)
+                there = x.moved(e, start + t.index, key.kept)
+                value = load(e, there, index, lanes, left)
+                t.carry = [e.fma(value, e.splat(weight, lanes), t.carry[0])]
+            there = replace(y, pointer=e.at(y.pointer, (o, y.strides[key.kept])))
+            store(e, t.carry[0], there, index, left)
+
+        along(e, spans[key.kept - 1], lanes, masked, body)
+
+    def outer(x: Operand, y: Operand, axis: int) -> None:
+        if axis == key.kept - 1:
+            with e.loop("o", spans[-1][1], start=spans[-1][0]) as o:
+                output(x, y, o.index)
+            return
+        with e.loop(f"kept{axis}", spans[axis][1], start=spans[axis][0]) as d:
+            outer(x.moved(e, d.index, axis), y.moved(e, d.index, axis), axis + 1)
+
+    outer(x, y, 0)
+    return e.finish()
