@@ -78,8 +78,15 @@ def convert(value, T, change: Callable[[np.ndarray], np.ndarray] = keep):
 def convert_tensor(source: torch.Tensor, T, change=keep):
     if source.layout != torch.strided or not hasattr(T, str(source.dtype)[6:]):
         raise NotConvertible(f"{source.layout} {source.dtype}")
-    copy = T.from_numpy(change(array(source))).to(getattr(T, str(source.dtype)[6:]))
+    copy = tensor_of(change(array(source)), str(source.dtype), T)
     return copy.requires_grad_() if source.requires_grad else copy
+
+
+def tensor_of(values: np.ndarray, dtype: str, T):
+    """A tensor of namespace T and dtype "torch.…"; NumPy has no bfloat16."""
+    if dtype == "torch.bfloat16":
+        return T.from_numpy(values.astype(np.float32)).to(T.bfloat16)
+    return T.from_numpy(values.astype(dtype.removeprefix("torch."), copy=False))
 
 
 def array(tensor) -> np.ndarray:
@@ -199,7 +206,7 @@ def gradients(outputs: list, inputs: list, T, seed: int, create_graph=False) -> 
             random = np.random.default_rng((seed, index))
             values = np.array(random.standard_normal(tuple(output.shape)))
             wanted.append(output)
-            cotangents.append(T.from_numpy(values).to(output.dtype))
+            cotangents.append(tensor_of(values, str(output.dtype), T))
     if not wanted or not inputs:
         return [None] * len(inputs)
     grad = T.autograd.grad
