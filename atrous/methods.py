@@ -10,13 +10,19 @@ from .ops import (
     activation,
     compare,
     convert,
+    create,
+    index,
+    mask,
     matmul,
+    order,
     parts,
     pointwise,
     rearrange,
     reduce,
     sample,
+    scan,
     softmax,
+    subscript,
     views,
 )
 from .ops.operands import inplace
@@ -64,18 +70,56 @@ PLAIN = {
         tile tril triu kron
     """.split(),
     convert: """
-        apply_ contiguous copy_ cpu cuda fill_ map_ to type_as zero_
+        apply_ contiguous copy_ cpu cuda fill_ map_ resize_ resize_as_ to type_as zero_
     """.split(),
     sample: """
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial
         normal_ random_ uniform_
     """.split(),
+    index: """
+        gather index_add index_copy index_fill index_select put scatter scatter_add
+        scatter_reduce take take_along_dim
+    """.split(),
+    subscript: "index_put index_put_".split(),
+    mask: "argwhere masked_fill masked_scatter masked_select nonzero".split(),
+    order: """
+        argsort bincount histc isin kthvalue msort sort topk unique unique_consecutive
+    """.split(),
+    scan: "cummax cummin cumprod cumsum diff logcumsumexp".split(),
     activation: "relu relu_ prelu".split(),
     softmax: "softmax log_softmax".split(),
 }
 
-#: Methods of `matmul` that also have an in-place form.
-IN_PLACE = {matmul: "addmm addmv addbmm baddbmm addr".split()}
+#: Other functions that have an in-place form besides.
+IN_PLACE = {
+    matmul: "addmm addmv addbmm baddbmm addr".split(),
+    rearrange: "tril triu".split(),
+    index: """
+        index_add index_copy index_fill put scatter scatter_add scatter_reduce
+    """.split(),
+    mask: "masked_fill masked_scatter".split(),
+    scan: "cumsum cumprod".split(),
+}
+
+#: Methods whose in-place form changes the tensor's own shape.
+RESHAPING = "squeeze unsqueeze transpose t swapaxes swapdims".split()
+
+#: Methods whose name is not the function's.
+RENAMED = {
+    **convert.CASTS,
+    **create.NEW,
+    "type": convert.type_,
+    "__getitem__": subscript.getitem,
+    "__setitem__": subscript.setitem,
+    "__iter__": subscript.iterate,
+}
+
+PROPERTIES = {
+    "T": views.reversed_axes,
+    "mT": views.matrix_transpose,
+    "H": views.hermitian,
+    "mH": views.matrix_transpose,
+}
 
 
 def _reflected(function):
@@ -135,13 +179,6 @@ def install() -> None:
         setattr(Tensor, f"__i{name}__", inplace(function, f"__i{name}__"))
     for name, function in COMPARISONS.items():
         setattr(Tensor, f"__{name}__", _operator(function))
-    for name, function in convert.CASTS.items():
-        setattr(Tensor, name, function)
-    Tensor.type = convert.type_
-    Tensor.T = property(views.reversed_axes)
-    Tensor.mT = property(views.matrix_transpose)
-    Tensor.H = property(views.hermitian)
-    Tensor.__iter__ = lambda self: iter(parts.unbind(self))
     Tensor.where = lambda self, condition, other: pointwise.where(condition, self, other)
     Tensor.__matmul__ = matmul.matmul
     Tensor.__rmatmul__ = _reflected(matmul.matmul)

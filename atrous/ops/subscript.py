@@ -1,0 +1,461 @@
+"""`x[...]`: integers, slices, None, Ellipsis, masks, lists and tensors; read and written.
+
+A key is cut in two. The basic part (integers, slices, None) is a view; what indexes by
+value (tensors, lists, masks) then picks from that view, as NumPy picks from an array.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import needs_recording, record
+from ..tensor import Tensor
+from .copying import filled, scalar
+from .operands import check_writable, stored, write
+from .parts import taken
+
+__all__ = ["index_put"]
+
+_ALL = slice(None)
+
+
+@dataclass
+class Key:
+    """A parsed key; `picks` is None where all of it is basic.
+
+    `picks` holds, for each axis of the view, an array of integers or slice(None).
+    """
+
+    basic: tuple
+    node: str | None  # of the view; None where the basic part takes everything
+    picks: tuple | None = None
+    distinct: bool = False  # no element is picked twice: a single mask
+
+
+# Reading
+
+
+def getitem(self: Tensor, key) -> Tensor:
+    """The part that `key` names: a view where the key is basic, a copy elsewhere."""
+    parsed = parse(self._array.shape, key)
+    if parsed.picks is None:
+        return taken(self, parsed.basic, parsed.node or "AliasBackward0")
+    view = taken(self, parsed.basic, parsed.node) if parsed.node else self
+    return pick(view, parsed.picks, parsed.distinct)
+
+
+def iterate(self: Tensor):
+    """The elements of the first axis."""
+    if not self.dim():
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(self.unbind(0))
+
+
+def pick(input: Tensor, picks: tuple, distinct: bool = False) -> Tensor:
+    """A fresh tensor of the elements at `picks`; `distinct` if none comes twice."""
+    shape = input._array.shape
+    _check_picks(picks, shape)
+    out = Tensor._of(_picked(input._array, picks), input.dtype)
+
+    def adjoint(g):
+        return spread(g, shape, picks, distinct)
+
+    return record(out, "IndexBackward0", (input,), lambda g: (lambda: adjoint(g),))
+
+
+def _picked(array: np.ndarray, picks: tuple) -> np.ndarray:
+    if isinstance(picks[0], np.ndarray) and array.flags.c_contiguous:
+        if all(each is _ALL for each in picks[1:]):
+            return array.take(picks[0], 0)  # faster than array[...]
+    picked = array[picks]
+    return picked if isinstance(picked, np.ndarray) else np.asarray(picked)
+
+
+def spread(g: Tensor, shape, picks: tuple, distinct: bool) -> Tensor:
+    """Zeros with `g` added at `picks`: the adjoint of `pick`."""
+    total = np.zeros(shape, g.dtype.compute)
+    if distinct:
+        total[picks] = g._values()
+    else:
+        add_at(total, picks, g._values())
+    out = Tensor._of(stored(total, g.dtype), g.dtype)
+    return record(
+        out, "IndexPutBackward0", (g,), lambda gg: (lambda: pick(gg, picks, distinct),)
+    )
+
+
+def add_at(array: np.ndarray, picks: tuple, values: np.ndarray) -> None:
+    """array[picks] += values, where an element picked twice is added to twice.
+
+    Equal places are brought together by a stable sort and summed first, in their order.
+    """
+    places = [i for i, each in enumerate(picks) if each is not _ALL]
+    indices = np.broadcast_arrays(*(picks[i] for i in places))
+    sizes = tuple(array.shape[i] for i in places)
+    wrapped = [
+        np.where(index < 0, index + size, index).ravel()
+        for index, size in zip(indices, sizes, strict=True)
+    ]
+    if not wrapped[0].size:
+        return
+    linear = np.ravel_multi_index(wrapped, sizes)
+    adjacent = places == list(range(places[0], places[-1] + 1))
+    first, rank = places[0] if adjacent else 0, indices[0].ndim
+    rest = [i for i in range(array.ndim - len(places) + rank)]
+    front = rest[first : first + rank]
+    rest = rest[:first] + rest[first + rank :]
+    rows = values.transpose(front + rest)
+    rows = rows.reshape(linear.size, *rows.shape[rank:])
+    order = np.argsort(linear, kind="stable")
+    ordered = linear[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    sums = np.add.reduceat(rows[order], starts, axis=0)
+    once = list(picks)
+    for place, index in zip(
+        places, np.unravel_index(ordered[starts], sizes), strict=True
+    ):
+        once[place] = index
+    array[tuple(once)] += np.moveaxis(sums, 0, first)
+
+
+def _check_picks(picks: tuple, shape: tuple) -> None:
+    """IndexError where an index is out of bounds or the indices do not broadcast."""
+    arrays = [each for each in picks if each is not _ALL]
+    try:
+        np.broadcast_shapes(*(each.shape for each in arrays))
+    except ValueError:
+        raise IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with"
+            f" shapes {', '.join(str(list(each.shape)) for each in arrays)}"
+        ) from None
+    for place, each in enumerate(picks):
+        if each is _ALL or not each.size:
+            continue
+        size = shape[place]
+        for extreme in (int(each.min()), int(each.max())):
+            if not -size <= extreme < size:
+                raise IndexError(
+                    f"index {extreme} is out of bounds for dimension {place} with size"
+                    f" {size}"
+                )
+
+
+# Writing
+
+
+def setitem(self: Tensor, key, value) -> None:
+    """Write `value`, a number or a tensor that broadcasts, into the part `key` names."""
+    value = _assignable(self, value)
+    parsed = parse(self._array.shape, key)
+    part = taken(self, parsed.basic, parsed.node) if parsed.node else self
+    if parsed.picks is not None:
+        put_at(part, parsed.picks, value, distinct=parsed.distinct)
+        return
+    extra = value.dim() - part.dim()
+    if extra > 0 and value._array.shape[:extra] == (1,) * extra:
+        value = value.reshape(value._array.shape[extra:])
+    part.copy_(value)
+
+
+def _assignable(self: Tensor, value) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (bool, int, float, np.number, np.bool_)):
+        return Tensor._of(np.asarray(scalar(value, self.dtype)), self.dtype)
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    raise TypeError(
+        f"can't assign a {module}{kind.__qualname__} to a {self.type_name()}"
+    )
+
+
+def put_at(
+    target: Tensor, picks: tuple, value: Tensor, accumulate=False, distinct=False
+) -> Tensor:
+    """target[picks] = value (or += value), in place."""
+    check_writable(target)
+    if distinct and value.numel() == 1 and value.dtype is not target.dtype:
+        value = value.to(target.dtype)
+    if needs_recording((target, value)):
+        return write(target, _put(target, picks, value, accumulate))
+    _check_put(target, picks, value)
+    _assign(target._array, picks, value, accumulate)
+    target._bump()
+    return target
+
+
+def _put(input: Tensor, picks: tuple, value: Tensor, accumulate: bool) -> Tensor:
+    """A copy of `input` with `value` at `picks`."""
+    _check_put(input, picks, value)
+    array = np.array(input._array, order="C")
+    _assign(array, picks, value, accumulate)
+
+    def formula(g):
+        def of_input():
+            if accumulate:
+                return g
+            zero = Tensor._of(filled((), g.dtype), g.dtype)
+            return _put(g, picks, zero, False)
+
+        return of_input, lambda: pick(g, picks).sum_to_size(value._array.shape)
+
+    out = Tensor._of(array, input.dtype)
+    return record(out, "IndexPutBackward0", (input, value), formula)
+
+
+def _check_put(target: Tensor, picks: tuple, value: Tensor) -> None:
+    if value.dtype is not target.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got"
+            f" {target.dtype.alias} for the destination and {value.dtype.alias} for the"
+            " source."
+        )
+    _check_picks(picks, target._array.shape)
+    shape = _shape_of(picks, target._array.shape)
+    try:
+        fits = np.broadcast_shapes(shape, value._array.shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be"
+            f" broadcast to indexing result of shape {list(shape)}"
+        )
+
+
+def _shape_of(picks: tuple, shape: tuple) -> tuple[int, ...]:
+    """The shape of what is picked."""
+    places = [i for i, each in enumerate(picks) if each is not _ALL]
+    common = np.broadcast_shapes(*(picks[i].shape for i in places))
+    rest = [size for i, size in enumerate(shape) if i not in places]
+    adjacent = places == list(range(places[0], places[-1] + 1))
+    first = places[0] if adjacent else 0
+    return (*rest[:first], *common, *rest[first:])
+
+
+def _assign(array: np.ndarray, picks: tuple, value: Tensor, accumulate: bool) -> None:
+    if not accumulate:
+        array[picks] = value._array
+        return
+    kind = value.dtype
+    shape = _shape_of(picks, array.shape)
+    values = np.broadcast_to(value._values(), shape).astype(kind.compute, copy=False)
+    if kind.compute == array.dtype:
+        add_at(array, picks, values)
+        return
+    wide = (
+        dtypes.widen(array) if kind is dtypes.bfloat16 else array.astype(kind.compute)
+    )
+    add_at(wide, picks, values)
+    array[...] = stored(wide, kind)
+
+
+def index_put(
+    input: Tensor, indices, values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """A copy of `input` with `values` at, or added at, `input[indices]`."""
+    basic, picks = _picks_of(input, indices)
+    return _put(basic, picks, values, accumulate)
+
+
+def index_put_(
+    self: Tensor, indices, values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """self[indices] = values, or += values."""
+    _, picks = _picks_of(self, indices)
+    return put_at(self, picks, values, accumulate)
+
+
+def _picks_of(input: Tensor, indices) -> tuple[Tensor, tuple]:
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(
+            "index_put(): argument 'indices' (position 1) must be tuple of Tensors, not"
+            f" {type(indices).__name__}"
+        )
+    key = tuple(_ALL if each is None else each for each in indices)
+    parsed = parse(input._array.shape, _tensors(key))
+    picks = parsed.picks or (np.arange(input._array.shape[0]),)
+    return input, picks
+
+
+def _tensors(key: tuple) -> tuple:
+    """Integers without axes index as vectors here: nothing is a basic index."""
+    return tuple(
+        each.reshape(1) if isinstance(each, Tensor) and not each.dim() else each
+        for each in key
+    )
+
+
+# Parsing
+
+
+def parse(shape: tuple[int, ...], key) -> Key:
+    """The basic and the picking part of a key; torch's IndexError for what is none."""
+    items = _items(key)
+    consumed = sum(map(_consumed, items))
+    if consumed > len(shape):
+        if not shape:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim"
+                " tensor to a number"
+            )
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
+    basic: list = []
+    picks: dict[int, np.ndarray] = {}
+    node, axis, masks, out = None, 0, 0, 0
+    rest = len(shape) - consumed
+    for item in items:
+        if item is Ellipsis:
+            basic.extend([_ALL] * rest)
+            axis, out, rest = axis + rest, out + rest, 0
+        elif item is None:
+            basic.append(None)
+            out, node = out + 1, "UnsqueezeBackward0"
+        elif isinstance(item, slice):
+            basic.append(_checked_slice(item))
+            if (
+                item != _ALL and item.indices(shape[axis]) != (0, shape[axis], 1)
+            ) or len(items) == 1:
+                node = "SliceBackward0"
+            axis, out = axis + 1, out + 1
+        elif isinstance(item, int) and not isinstance(item, bool):
+            basic.append(_checked_integer(item, shape, axis))
+            axis, node = axis + 1, "SelectBackward0"
+        elif isinstance(item, (bool, np.bool_)):
+            basic.append(None)
+            picks[out] = np.flatnonzero([item])
+            masks, node, out = masks + 1, node or "UnsqueezeBackward0", out + 1
+        elif item.dtype == bool:
+            _check_mask(item, shape, axis, out)
+            basic.extend([_ALL] * item.ndim)
+            for place, index in enumerate(item.nonzero()):
+                picks[out + place] = index
+            masks += 1
+            axis, out = axis + item.ndim, out + item.ndim
+        else:
+            basic.append(_ALL)
+            picks[out] = item
+            axis, out = axis + 1, out + 1
+    if not picks:
+        return Key(tuple(basic) if basic else (...,), node)
+    rank = out + len(shape) - axis
+    chosen = tuple(picks.get(i, _ALL) for i in range(rank))
+    distinct = masks == 1 and len([i for i in items if _picks(i)]) == 1
+    return Key(tuple(basic), node, chosen, distinct)
+
+
+def _picks(item) -> bool:
+    return isinstance(item, (np.ndarray, bool, np.bool_))
+
+
+def _consumed(item) -> int:
+    """How many axes an item of a key takes."""
+    if item is None or item is Ellipsis or isinstance(item, (bool, np.bool_)):
+        return 0
+    if isinstance(item, np.ndarray) and item.dtype == bool:
+        return item.ndim
+    return 1
+
+
+def _items(key) -> list:
+    """The key as a list of integers, slices, None, Ellipsis, bools and arrays."""
+    if isinstance(key, list) and _is_old_tuple(key):
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated; use"
+            " x[tuple(seq)] instead of x[seq].",
+            UserWarning,
+            stacklevel=4,
+        )
+        key = tuple(key)
+    return list(map(_item, key if isinstance(key, tuple) else (key,)))
+
+
+def _is_old_tuple(key: list) -> bool:
+    return len(key) < 32 and any(
+        each is None
+        or each is Ellipsis
+        or isinstance(each, (Tensor, slice, list, tuple, str))
+        for each in key
+    )
+
+
+def _item(item):
+    if item is None or item is Ellipsis or isinstance(item, (bool, slice, np.bool_)):
+        return item
+    if isinstance(item, int):
+        return item
+    if isinstance(item, np.integer):
+        return int(item)
+    if isinstance(item, (list, range, tuple)):
+        item = np.array(item) if len(item) else np.zeros(0, np.int64)
+    if isinstance(item, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(item, Tensor):
+        item = item._array if item.dtype is not dtypes.bfloat16 else item._values()
+    elif not isinstance(item, np.ndarray):
+        raise IndexError(
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte"
+            f" Variables are valid indices (got {type(item).__name__})"
+        )
+    return _index_array(item)
+
+
+def _index_array(item: np.ndarray):
+    if item.dtype == np.uint8:
+        warnings.warn(
+            "indexing with dtype torch.uint8 is now deprecated, please use a dtype"
+            " torch.bool instead.",
+            UserWarning,
+            stacklevel=5,
+        )
+        item = item.astype(bool)
+    if item.dtype == bool:
+        return item if item.ndim else bool(item)
+    if item.dtype not in (np.int64, np.int32):
+        raise IndexError(
+            "tensors used as indices must be long, int, byte or bool tensors, not"
+            f" {item.dtype}"
+        )
+    return item.astype(np.int64, copy=False) if item.ndim else int(item)
+
+
+def _checked_integer(item: int, shape: tuple, axis: int) -> int:
+    if not -shape[axis] <= item < shape[axis]:
+        raise IndexError(
+            f"index {item} is out of bounds for dimension {axis} with size {shape[axis]}"
+        )
+    return item
+
+
+def _checked_slice(item: slice) -> slice:
+    bounds = [
+        each
+        if each is None
+        else each.__index__()
+        if hasattr(each, "__index__")
+        else None
+        for each in (item.start, item.stop, item.step)
+    ]
+    for given, found in zip((item.start, item.stop, item.step), bounds, strict=True):
+        if found is None and given is not None:
+            raise TypeError(
+                "slice indices must be integers or None or have an __index__ method, not"
+                f" {type(given).__name__}"
+            )
+    if bounds[2] == 0:
+        raise ValueError("slice step cannot be zero")
+    if bounds[2] is not None and bounds[2] < 0:
+        raise ValueError(f"step must be greater than zero, not {bounds[2]}")
+    return slice(*bounds)
+
+
+def _check_mask(mask: np.ndarray, shape: tuple, axis: int, place: int) -> None:
+    if mask.shape != shape[axis : axis + mask.ndim]:
+        raise IndexError(
+            f"The shape of the mask {list(mask.shape)} at index {place} does not match"
+            f" the shape of the indexed tensor {list(shape)} at index {axis}"
+        )

@@ -1,0 +1,555 @@
+"""Views: the same memory under another shape or another order of axes.
+
+`view` computes in the logical order (torch's strides); where the physical order that a
+kernel wrote cannot express the answer, the storage rewrites itself first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import record
+from ..dtypes import dtype
+from ..tensor import Size, Tensor
+from .arguments import axes, axis, integers, variadic
+from .copying import copied
+from .operands import broadcast_shapes as common_shape
+from .pointwise import check_tensor
+
+__all__ = """
+    adjoint atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors
+    broadcast_to flatten moveaxis movedim permute ravel reshape squeeze
+    swapaxes swapdims t transpose unflatten unsqueeze
+""".split()
+
+
+def derived_view(input: Tensor, array, replay, node: str, adjoint) -> Tensor:
+    """A recorded view; `adjoint(g)` is the gradient of the input."""
+    out = input._view(array, replay)
+    return record(out, node, (input,), lambda g: (lambda: adjoint(g),))
+
+
+# Another shape
+
+
+def view(input: Tensor, *shape, dtype: dtype | None = None) -> Tensor:
+    """The same elements as `shape`; one size may be -1. Or the same bits as a dtype.
+
+    Never copies. RuntimeError if the strides do not allow it, or the sizes do not fit.
+    """
+    if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
+        dtype = shape[0]
+    if dtype is not None:
+        return _view_as_bits(input, dtype)
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = shape[0]
+    sizes = inferred(integers(tuple(shape), "view", "size"), input._array.size)
+    array = _viewed(input, sizes)
+    if array is None:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least"
+            " one dimension spans across two contiguous subspaces). Use .reshape(...)"
+            f" instead. Size {list(input.shape)}, stride {list(input.stride())}, wanted"
+            f" {list(sizes)}."
+        )
+    return _reshaped(input, array, "ViewBackward0")
+
+
+def _reshaped(input: Tensor, array: np.ndarray, node: str) -> Tensor:
+    before, after = input._array.shape, array.shape
+    return derived_view(
+        input, array, lambda base: view(base, after), node, lambda g: g.reshape(before)
+    )
+
+
+def inferred(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """`shape` with -1 replaced, so that it has `count` elements."""
+    if -1 not in shape and math.prod(shape) == count and min(shape, default=0) >= 0:
+        return shape
+    for place, size in enumerate(shape):
+        if size < -1:
+            raise RuntimeError(
+                f"invalid shape dimension {size} at index {place} of shape {list(shape)}"
+            )
+    if shape.count(-1) > 1:
+        raise RuntimeError(f"only one dimension can be inferred, not in {list(shape)}")
+    rest = math.prod(size for size in shape if size != -1)
+    if -1 in shape and rest == 0 and count == 0:
+        raise RuntimeError(
+            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the"
+            " unspecified dimension size -1 can be any value and is ambiguous"
+        )
+    if -1 not in shape or rest == 0 or count % rest:
+        raise RuntimeError(
+            f"shape '{list(shape)}' is invalid for input of size {count}"
+        )
+    return tuple(count // rest if size == -1 else size for size in shape)
+
+
+def _viewed(input: Tensor, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The input's memory as `shape`; None if torch's strides would not allow it."""
+    storage, array = input._storage, input._array
+    if storage.followers is None:
+        return _without_copy(array, shape)
+    strides = view_strides(array.shape, input.stride(), shape)
+    if strides is None:
+        return None
+    found = _without_copy(array, shape)
+    if found is not None and array.size:
+        steps = storage.strides(found)
+        same = all(
+            size == 1 or step == wanted
+            for size, step, wanted in zip(shape, steps, strides, strict=True)
+        )
+        if same:
+            return found
+    storage.rewrite()
+    return _without_copy(input._array, shape)
+
+
+def _without_copy(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    try:
+        return array.reshape(shape, copy=False)
+    except ValueError:
+        return None
+
+
+def view_strides(old_shape, old_strides, new_shape) -> tuple[int, ...] | None:
+    """The strides of `new_shape` over the same elements; None if there are none.
+
+    Runs of old axes that follow one another evenly in memory are filled, from the last
+    one, with new axes; a new axis may not lie across two runs.
+    """
+    if 0 in old_shape:
+        steps, unit = [], 1
+        for size in reversed(new_shape):
+            steps.append(unit)
+            unit *= max(size, 1)
+        return tuple(reversed(steps))
+    runs = []  # (elements, step of the innermost)
+    for size, step in zip(reversed(old_shape), reversed(old_strides), strict=True):
+        if size == 1:
+            continue
+        if runs and step == runs[-1][0] * runs[-1][1]:
+            runs[-1] = (runs[-1][0] * size, runs[-1][1])
+        else:
+            runs.append((size, step))
+    steps, filled, run = [], 1, 0
+    for size in reversed(new_shape):
+        if run < len(runs) and filled == runs[run][0] and size != 1:
+            run, filled = run + 1, 1
+        step = runs[run][1] * filled if run < len(runs) else 1
+        steps.append(step)
+        filled *= size
+        if run < len(runs) and filled > runs[run][0]:
+            return None
+    return tuple(reversed(steps))
+
+
+def _view_as_bits(input: Tensor, kind: dtype) -> Tensor:
+    if kind is input.dtype:
+        return derived_view(
+            input, input._array, lambda base: base, "AliasBackward0", lambda g: g
+        )
+    if kind.itemsize != input.dtype.itemsize and not input._array.ndim:
+        raise RuntimeError(
+            f"self.dim() cannot be 0 to view {input.dtype.alias} as {kind.alias}"
+            " (different element sizes)"
+        )
+    input._storage.rewrite()
+    try:
+        array = input._array.view(kind.storage)
+    except ValueError:
+        raise RuntimeError(
+            f"view: {input.dtype} of shape {tuple(input.shape)} and stride"
+            f" {input.stride()} cannot be seen as {kind}: the last axis must be"
+            " contiguous, and its bytes must divide evenly."
+        ) from None
+    out = input._view(array, lambda base: _view_as_bits(base, kind))
+    out.dtype = kind
+    return out
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input.view(other.shape)`."""
+    return view(input, other.shape)
+
+
+@variadic("shape")
+def reshape(input: Tensor, shape) -> Tensor:
+    """The same elements as `shape`: a view where strides allow it, a copy elsewhere."""
+    sizes = inferred(shape, input._array.size)
+    array = _viewed(input, sizes)
+    if array is not None:
+        return _reshaped(input, array, "ViewBackward0")
+    before = input._array.shape
+    fresh = copied(input._array, input.dtype).reshape(sizes)
+    out = Tensor._of(fresh, input.dtype)
+    return record(
+        out, "UnsafeViewBackward0", (input,), lambda g: (lambda: g.reshape(before),)
+    )
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input.reshape(other.shape)`."""
+    return reshape(input, other.shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes start_dim … end_dim made one; the tensor itself if that is one already.
+
+    >>> flatten(zeros(2, 3, 4), 1).shape
+    torch.Size([2, 12])
+    """
+    check_tensor("flatten", "input", input)
+    shape = input._array.shape
+    first, last = axis(start_dim, len(shape)), axis(end_dim, len(shape))
+    if first > last:
+        raise RuntimeError(
+            "flatten() has invalid args: start_dim cannot come after end_dim, but"
+            f" {first} > {last}"
+        )
+    if not shape:
+        return reshape(input, (1,))
+    if first == last:
+        return input
+    size = math.prod(shape[first : last + 1])
+    return reshape(input, (*shape[:first], size, *shape[last + 1 :]))
+
+
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one axis."""
+    return reshape(input, (-1,))
+
+
+def unflatten(input: Tensor, dim: int, sizes) -> Tensor:
+    """Axis `dim` split into `sizes`, of which one may be -1."""
+    shape = input._array.shape
+    place, sizes = axis(dim, len(shape)), integers(sizes, "unflatten", "sizes")
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        sizes = inferred(sizes, shape[place])
+    except RuntimeError:
+        if sizes.count(-1) > 1:
+            raise
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of"
+            f" dim {place} ({shape[place]}) in the input tensor"
+        ) from None
+    return view(input, (*shape[:place], *sizes, *shape[place + 1 :]))
+
+
+# Axes of size 1
+
+
+def squeeze(input: Tensor, dim=None) -> Tensor:
+    """Without the axes of size 1: all of them, or those in `dim`."""
+    check_tensor("squeeze", "input", input)
+    array = input._array
+    if dim is None:
+        chosen, node = range(array.ndim), "SqueezeBackward0"
+    elif isinstance(dim, (tuple, list)):
+        chosen, node = axes(dim, array.ndim), "SqueezeBackward2"
+    else:
+        chosen, node = (axis(dim, array.ndim),), "SqueezeBackward1"
+    gone = tuple(i for i in chosen if i < array.ndim and array.shape[i] == 1)
+    before = array.shape
+    return derived_view(
+        input,
+        array.squeeze(gone),
+        lambda base: squeeze(base, dim),
+        node,
+        lambda g: g.reshape(before),
+    )
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A new axis of size 1 at `dim`."""
+    check_tensor("unsqueeze", "input", input)
+    array = input._array
+    place = axis(dim, array.ndim + 1)
+    return derived_view(
+        input,
+        array[(slice(None),) * place + (None,)],
+        lambda base: unsqueeze(base, place),
+        "UnsqueezeBackward0",
+        lambda g: g.squeeze(place),
+    )
+
+
+# Another order of axes
+
+
+@variadic("dims")
+def permute(input: Tensor, dims) -> Tensor:
+    """Axis i of the result is axis `dims[i]` of the input."""
+    array = input._array
+    if len(dims) != array.ndim:
+        raise RuntimeError(
+            "permute(): number of dimensions in the tensor input does not match the"
+            " length of the desired ordering of dimensions i.e. input.dim() ="
+            f" {array.ndim} is not equal to len(dims) = {len(dims)}"
+        )
+    order = tuple(axis(dim, array.ndim) for dim in dims)
+    if len(set(order)) != len(order):
+        raise RuntimeError(f"permute(): duplicate dims are not allowed: {list(dims)}.")
+    return _permuted(input, order, "PermuteBackward0")
+
+
+def _permuted(input: Tensor, order: tuple[int, ...], node: str) -> Tensor:
+    inverse = tuple(order.index(i) for i in range(len(order)))
+    return derived_view(
+        input,
+        input._array.transpose(order),
+        lambda base: _permuted(base, order, node),
+        node,
+        lambda g: _permuted(g, inverse, node),
+    )
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Axes dim0 and dim1 exchanged."""
+    check_tensor("transpose", "input", input)
+    rank = input._array.ndim
+    a, b = axis(dim0, rank), axis(dim1, rank)
+    order = list(range(rank))
+    if rank:
+        order[a], order[b] = b, a
+    return _permuted(input, tuple(order), "TransposeBackward0")
+
+
+swapaxes = swapdims = transpose
+
+
+def t(input: Tensor) -> Tensor:
+    """A matrix transposed; fewer axes stay as they are."""
+    check_tensor("t", "input", input)
+    rank = input._array.ndim
+    if rank > 2:
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {rank}D"
+        )
+    return _permuted(input, tuple(reversed(range(rank))), "TBackward0")
+
+
+def reversed_axes(input: Tensor) -> Tensor:
+    """`x.T`: all axes in reverse order."""
+    order = tuple(reversed(range(input._array.ndim)))
+    return _permuted(input, order, "PermuteBackward0")
+
+
+def matrix_transpose(input: Tensor) -> Tensor:
+    """`x.mT`: the last two axes exchanged."""
+    if input._array.ndim < 2:
+        raise RuntimeError(
+            "tensor.mT is only supported on matrices or batches of matrices. Got"
+            f" {input._array.ndim}-D tensor."
+        )
+    return transpose(input, -2, -1)
+
+
+adjoint = matrix_transpose
+
+
+def hermitian(input: Tensor) -> Tensor:
+    """`x.H`: a matrix transposed (values are real)."""
+    rank = input._array.ndim
+    if rank not in (0, 2):
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {rank}-D tensor."
+        )
+    return input if not rank else transpose(input, 0, 1)
+
+
+def movedim(input: Tensor, source, destination) -> Tensor:
+    """Axes `source` moved to the places `destination`; the others keep their order."""
+    rank = input._array.ndim
+    origins = integers(source, "movedim", "source")
+    targets = integers(destination, "movedim", "destination")
+    if len(origins) != len(targets):
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: source"
+            f" ({list(origins)} dims) should contain the same number of dims as"
+            f" destination ({list(targets)} dims)"
+        )
+    found = []
+    for name, dims in (("source", origins), ("destination", targets)):
+        places = tuple(axis(dim, rank) for dim in dims)
+        if len(set(places)) != len(places):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(dims)})")
+        found.append(places)
+    if not rank:
+        return view(input, ())
+    moved = dict(zip(found[1], found[0], strict=True))
+    rest = iter(i for i in range(rank) if i not in found[0])
+    order = tuple(moved[i] if i in moved else next(rest) for i in range(rank))
+    return _permuted(input, order, "PermuteBackward0")
+
+
+moveaxis = movedim
+
+
+# Broadcasting
+
+
+@variadic("size")
+def expand(input: Tensor, size, *, implicit: bool = False) -> Tensor:
+    """Axes of size 1 seen as repeated, without a copy; -1 leaves an axis as it is."""
+    array = input._array
+    missing = len(size) - array.ndim
+    if missing < 0:
+        raise RuntimeError(
+            f"expand({input.type_name()}{{{list(array.shape)}}}, size={list(size)}): the"
+            f" number of sizes provided ({len(size)}) must be greater or equal to the"
+            f" number of dimensions in the tensor ({array.ndim})"
+        )
+    shape = _expanded(array.shape, size, missing)
+    strides = [0] * missing + [
+        0 if old == 1 and new != 1 else step
+        for old, new, step in zip(
+            array.shape, shape[missing:], array.strides, strict=True
+        )
+    ]
+    before = array.shape
+    return derived_view(
+        input,
+        np.lib.stride_tricks.as_strided(array, shape, strides),
+        lambda base: expand(base, shape),
+        "ExpandBackward0",
+        lambda g: g.sum_to_size(before),
+    )
+
+
+def _expanded(old: tuple, new: tuple, missing: int) -> tuple[int, ...]:
+    shape = []
+    for place, size in enumerate(new):
+        held = old[place - missing] if place >= missing else None
+        if size == -1 and held is None:
+            raise RuntimeError(
+                "expand: The expanded size of the tensor (-1) isn't allowed in a"
+                f" leading, non-existing dimension {place}"
+            )
+        if size < -1:
+            raise RuntimeError(
+                f"expand: sizes must be positive or -1, not {size} at {place}"
+            )
+        if size == -1:
+            size = held
+        if held not in (None, 1, size):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({size}) must match the existing size"
+                f" ({held}) at non-singleton dimension {place}.  Target sizes:"
+                f" {list(new)}.  Tensor sizes: {list(old)}"
+            )
+        shape.append(size)
+    return tuple(shape)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input.expand(other.shape)`."""
+    return expand(input, other.shape)
+
+
+def broadcast_to(input: Tensor, size) -> Tensor:
+    """`input.expand(size)`."""
+    return expand(input, size)
+
+
+def broadcast_shapes(*shapes) -> Size:
+    """The shape to which all broadcast; RuntimeError where two sizes clash."""
+    sizes = [
+        (shape,)
+        if isinstance(shape, int)
+        else integers(shape, "broadcast_shapes", "shapes")
+        for shape in shapes
+    ]
+    for size in (each for shape in sizes for each in shape):
+        if size < 0:
+            raise RuntimeError(
+                "Trying to create tensor with negative dimension"
+                f" ({size}): {[list(shape) for shape in sizes]}"
+            )
+    return Size(common_shape(*sizes))
+
+
+def broadcast_tensors(*tensors) -> tuple[Tensor, ...]:
+    """All tensors expanded to their common shape."""
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tuple(tensors[0])
+    shape = common_shape(*(each._array.shape for each in tensors))
+    return tuple(expand(each, shape) for each in tensors)
+
+
+def sum_to_size(input: Tensor, *size) -> Tensor:
+    """Summed over the axes along which `size` broadcasts to the input's shape."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = tuple(size[0])
+    shape = input._array.shape
+    missing = len(shape) - len(size)
+    fits = missing >= 0 and all(
+        wanted in (1, held) for wanted, held in zip(size, shape[missing:], strict=True)
+    )
+    if not fits:
+        raise RuntimeError(
+            f"size {list(size)} is not expandable to size {list(shape)}."
+        )
+    if size == shape:
+        return input
+    over = [
+        i for i, held in enumerate(shape) if i < missing or size[i - missing] != held
+    ]
+    summed = input.sum(over, keepdim=True)
+    return summed.reshape(size) if missing else summed
+
+
+def in_place(function):
+    """`f_` of a view f: the tensor itself takes the shape of its view."""
+
+    def method(self: Tensor, *args, **options) -> Tensor:
+        seen = function(self, *args, **options)
+        if self._base is not None:
+            self._base, self._replay = seen._base, seen._replay
+        self._array = seen._array
+        if seen._node is not None:
+            self._attach(seen._node, seen._index)
+        return self
+
+    method.__name__ = method.__qualname__ = f"{function.__name__}_"
+    method.__doc__ = f"As `{function.__name__}`, of the tensor itself."
+    return method
+
+
+# At least so many axes
+
+
+def _each(function, tensors):
+    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+        return function(tensors[0])
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tensors[0]
+    return tuple(map(function, tensors))
+
+
+def atleast_1d(*tensors):
+    """Tensors with at least one axis."""
+    return _each(lambda x: x if x.dim() else reshape(x, (1,)), tensors)
+
+
+def atleast_2d(*tensors):
+    """Tensors with at least two axes; a vector becomes a row."""
+    return _each(_row, tensors)
+
+
+def _row(x: Tensor) -> Tensor:
+    if x.dim() == 0:
+        return reshape(x, (1, 1))
+    return unsqueeze(x, 0) if x.dim() == 1 else x
+
+
+def atleast_3d(*tensors):
+    """Tensors with at least three axes; a new last axis for a matrix."""
+    return _each(lambda x: unsqueeze(_row(x), -1) if x.dim() < 3 else x, tensors)
