@@ -351,6 +351,17 @@ class Emitter:
         text = f"getelementptr {element}, ptr {pointer.text}, i64 {total.text}"
         return self._emit(pointer.type, text, element=pointer.element, label=label)
 
+    def opaque(self, pointer: Value) -> Value:
+        """The same address, whose origin LLVM cannot see.
+
+        Its loop strength reduction tries every way to write a family of addresses:
+        seconds for a tile of a few dozen. It does not look beyond this.
+        """
+        text = f'call ptr asm "", "=r,0"(ptr {pointer.text})'
+        return self._emit(
+            pointer.type, text, element=pointer.element, label=pointer.label
+        )
+
     @staticmethod
     def memory_type(type: Type) -> Type:
         """How a type lies in memory: truth takes a byte."""

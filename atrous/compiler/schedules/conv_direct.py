@@ -186,7 +186,8 @@ class _Writer:
             self.result,
             image * number["result_batch"] + group * number["result_group"],
         )
-        self.slab = self.workspace + e.worker * number["slab_size"]
+        worker = e.worker * number["slab_size"]
+        self.slab = e.at(self.workspace, worker, label="slab")
         first = part * number["blocks_a_part"]
         self.block_range = (
             first,
@@ -314,10 +315,11 @@ class _Writer:
         for width, begin, end in ranges:
             with e.loop("tile", end, start=begin) as tile:
                 pixel = self.tile_start(tile.index)
+                here = e.opaque(result + pixel * stride)
                 self.tile(
                     width,
-                    source + (pixel - self.first_pixel) * facts.pixel,
-                    [result + (pixel + t) * stride for t in range(width)],
+                    e.opaque(source + (pixel - self.first_pixel) * facts.pixel),
+                    [here + stride * t for t in range(width)],
                     weights,
                     bias,
                     masks,

@@ -162,7 +162,8 @@ class _Writer:
             + block * facts.channel_block * number["x_channel"]
         )
         self.y = self.y + group * number["y_group"]
-        self.slab = self.workspace + e.worker * number["slab_size"]
+        worker = e.worker * number["slab_size"]
+        self.slab = e.at(self.workspace, worker, label="slab")
         blocks, parts = number["pixel_blocks"], number["parts"]
         begin, end = part * blocks / parts, (part + 1) * blocks / parts
         with e.loop("pixels", end, start=begin) as b:

@@ -55,6 +55,7 @@ def pack_slab(
 ) -> None:
     """Copy a block of the source into the slab, border included."""
     axis, *inner = axes
+    axis.length.label = axis.length.label or f"reach of axis -{len(axes)}"
     if not inner:
         if valid is None:
             _pack_row(e, source, slab, axis, facts)
@@ -88,6 +89,7 @@ def _pack_row(
     zero = e.zero("int64")
     low = e.minimum(e.maximum(axis.before - axis.start, zero), axis.length)
     high = e.minimum(e.maximum(axis.before + axis.size - axis.start, low), axis.length)
+    low.label, high.label = "first inside", "first after"
     for name, begin, end in (("before", zero, low), ("after", high, axis.length)):
         with e.loop(name, end, start=begin) as p:
             place = e.load(axis.map + (axis.start + p.index))
