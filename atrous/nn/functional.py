@@ -1,0 +1,1 @@
+"""The operations of networks as functions: names only; each is explained in `ops`."""

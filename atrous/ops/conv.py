@@ -1,0 +1,489 @@
+"""Convolution in any number of dimensions, its transpose, and every gradient of both.
+
+One trilinear form ties input x, weight w and output y together (within a group):
+    T(x, w, y) = Σ x[n, i, s·o - p + d·k] · w[j, i, k] · y[n, j, o]
+Convolution solves T for y, transposed convolution for x, the weight gradient for w.
+Differentiating one gives the others, to every order: three kernels, never a fourth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from .. import compiler, dtypes
+from ..autograd import record
+from ..compiler.spec import BORDERS, ConvSpec
+from ..errors import operands as worded
+from ..tensor import Tensor
+from .operands import evaluate
+from .pointwise import check_tensor
+from .sizes import KERNEL, SPATIAL, at_least, by, per_axis
+
+__all__ = [
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "convolution",
+]
+
+_TRANSPOSED_INTEGERS = (dtypes.int64,)
+
+
+def _conv(rank: int):
+    def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        return _call(rank, input, weight, bias, stride, padding, dilation, groups)
+
+    batch = f"(batch, in, {SPATIAL[rank]}), (out, in / groups, {KERNEL[rank]})"
+    conv.__name__ = conv.__qualname__ = f"conv{rank}d"
+    conv.__doc__ = f"""Slide `weight` over `input` and sum: cross-correlation, as in torch.
+
+    {batch} -> (batch, out, …),
+    each axis (size + 2·padding - dilation·(kernel - 1) - 1) // stride + 1 long; batch
+    is optional. `padding` may be "valid" (none) or "same" (the input's size, stride 1).
+
+    Raises RuntimeError if channels do not fit or the kernel exceeds the padded input.
+    Source: Dumoulin & Visin 2016, arXiv:1603.07285 (notation).
+    """
+    return conv
+
+
+def _conv_transpose(rank: int):
+    def conv_transpose(
+        input,
+        weight,
+        bias=None,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        dilation=1,
+    ):
+        return _call(
+            rank,
+            input,
+            weight,
+            bias,
+            stride,
+            padding,
+            dilation,
+            groups,
+            transposed=True,
+            output_padding=output_padding,
+        )
+
+    name = f"conv_transpose{rank}d"
+    batch = f"(batch, in, {SPATIAL[rank]}), (in, out / groups, {KERNEL[rank]})"
+    conv_transpose.__name__ = conv_transpose.__qualname__ = name
+    conv_transpose.__doc__ = f"""The adjoint of conv{rank}d: each input paints `weight`.
+
+    {batch} -> (batch, out, …),
+    each axis (size - 1)·stride - 2·padding + dilation·(kernel - 1) + output_padding + 1
+    long; batch is optional.
+
+    Raises RuntimeError if channels do not fit or nothing would be left.
+    """
+    return conv_transpose
+
+
+conv1d, conv2d, conv3d = map(_conv, (1, 2, 3))
+conv_transpose1d, conv_transpose2d, conv_transpose3d = map(_conv_transpose, (1, 2, 3))
+
+
+def convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride,
+    padding,
+    dilation,
+    transposed: bool = False,
+    output_padding=0,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> Tensor:
+    """Convolution or its transpose, with as many spatial axes as `weight` has.
+
+    As conv1d … conv3d and conv_transpose1d … 3d; `padding_mode` is what the input is
+    beyond its edge: "zeros", "reflect", "replicate" or "circular".
+    """
+    check_tensor("convolution", "weight", weight)
+    rank = weight._array.ndim - 2
+    if rank < 1:
+        raise RuntimeError(
+            worded(
+                "convolution: weight needs at least three dimensions.",
+                weight=(weight.shape, "out, in / groups, kernel"),
+            )
+        )
+    return _call(
+        rank,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        transposed,
+        output_padding,
+        padding_mode,
+    )
+
+
+def _call(
+    rank: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride,
+    padding,
+    dilation,
+    groups: int,
+    transposed: bool = False,
+    output_padding=0,
+    border: str = "zeros",
+) -> Tensor:
+    """Check, make the spec, solve it."""
+    name = f"conv{'_transpose' if transposed else ''}{rank}d"
+    _check_operands(name, rank, input, weight, bias, transposed)
+    if input._array.ndim == rank + 1:
+        single = input.unsqueeze(0)
+        return _call(
+            *(rank, single, weight, bias, stride, padding, dilation, groups),
+            *(transposed, output_padding, border),
+        ).squeeze(0)
+    if border not in BORDERS:
+        raise ValueError(
+            f"{name}: padding_mode is one of {', '.join(map(repr, BORDERS))}, not"
+            f" {border!r}."
+        )
+    _check_channels(name, rank, input, weight, bias, groups, transposed)
+    stride = per_axis(name, "stride", stride, rank)
+    dilation = per_axis(name, "dilation", dilation, rank)
+    at_least(name, "stride", stride, 1)
+    at_least(name, "dilation", dilation, 1)
+    padded = _padding(name, padding, stride, dilation, weight)
+    if transposed:
+        extra = per_axis(name, "output_padding", output_padding, rank)
+        spec = _transposed_spec(
+            name, input, weight, groups, stride, dilation, padded, extra
+        )
+        known = {"w": weight, "y": input}
+    else:
+        spec = _forward_spec(
+            name, input, weight, groups, stride, dilation, padded, border
+        )
+        known = {"x": input, "w": weight}
+    if bias is not None:
+        spec = replace(spec, bias=True)
+    return contract(spec, known, bias, "ConvolutionBackward0")
+
+
+# Shape rule
+
+
+def _forward_spec(
+    name, input, weight, groups, stride, dilation, padding, border
+) -> ConvSpec:
+    """The spec of a convolution; RuntimeError if the kernel exceeds the padded input."""
+    size, kernel = input._array.shape[2:], weight._array.shape[2:]
+    rank = len(size)
+    _check_border(name, border, size, padding)
+    spans = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+    padded = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
+    if any(n < span for n, span in zip(padded, spans, strict=True)):
+        dilated = f" (dilated: {by(spans)})" if spans != kernel else ""
+        raise RuntimeError(
+            worded(
+                f"{name}: the kernel {by(kernel)}{dilated} is larger than the padded"
+                f" input {by(padded)}.",
+                input=(input.shape, f"batch, in, {SPATIAL.get(rank, 'size')}"),
+                weight=(
+                    weight.shape,
+                    f"out, in / groups, {KERNEL.get(rank, 'kernel')}",
+                ),
+            )
+        )
+    return ConvSpec(
+        solves="y",
+        dtype=_computed_in(input.dtype),
+        batch=input._array.shape[0],
+        groups=groups,
+        in_channels=input._array.shape[1],
+        out_channels=weight._array.shape[0],
+        size=size,
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        border=border,
+    )
+
+
+def _transposed_spec(
+    name, input, weight, groups, stride, dilation, padding, extra
+) -> ConvSpec:
+    """The spec of the convolution whose adjoint is asked for: `input` is its y."""
+    at_least(name, "output_padding", extra, 0)
+    kernel = weight._array.shape[2:]
+    steps = zip(extra, stride, dilation, strict=True)
+    if any(e >= max(s, d) for e, s, d in steps):
+        raise RuntimeError(
+            f"{name}: output_padding must be smaller than stride or dilation, got"
+            f" output_padding={extra}, stride={stride}, dilation={dilation}."
+        )
+    outputs = input._array.shape[2:]
+    size = tuple(
+        (n - 1) * s - sum(pair) + d * (k - 1) + 1 + e
+        for n, s, pair, d, k, e in zip(
+            outputs, stride, padding, dilation, kernel, extra, strict=True
+        )
+    )
+    if min(size) < 1:
+        raise RuntimeError(
+            f"{name}: an input of {by(outputs)} gives an output of {by(size)}: too"
+            " small. Lower padding, or raise stride or kernel."
+        )
+    # Where output_padding reaches a whole stride, x could take a further y: the
+    # padding behind x gives way, so that y stays as long as it is.
+    padding = tuple(
+        (before, after if e < s else after - e)
+        for (before, after), e, s in zip(padding, extra, stride, strict=True)
+    )
+    return ConvSpec(
+        solves="x",
+        dtype=_computed_in(input.dtype),
+        batch=input._array.shape[0],
+        groups=groups,
+        in_channels=weight._array.shape[1] * groups,
+        out_channels=input._array.shape[1],
+        size=size,
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+    )
+
+
+def _padding(name, padding, stride, dilation, weight) -> tuple[tuple[int, int], ...]:
+    """Pairs (before, after), an axis each, from numbers or "same" or "valid"."""
+    kernel = weight._array.shape[2:]
+    if not isinstance(padding, str):
+        sizes = per_axis(name, "padding", padding, len(kernel))
+        at_least(name, "padding", sizes, 0)
+        return tuple((size, size) for size in sizes)
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
+    if padding != "same":
+        raise RuntimeError(
+            f"{name}: padding is an int, a tuple of ints, 'same' or 'valid', not"
+            f" {padding!r}."
+        )
+    if any(step != 1 for step in stride):
+        raise RuntimeError(
+            f"{name}: padding='same' is not supported for strided convolutions, here"
+            f" stride={stride}."
+        )
+    totals = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    return tuple((total // 2, total - total // 2) for total in totals)
+
+
+# Refusals
+
+
+def _shapes(input: Tensor, weight: Tensor, transposed: bool) -> dict:
+    """The operands and what their axes mean, for `worded`."""
+    rank = weight._array.ndim - 2
+    batch = "batch, " if input._array.ndim == rank + 2 else ""
+    first = "in, out / groups" if transposed else "out, in / groups"
+    return {
+        "input": (input.shape, f"{batch}in, {SPATIAL.get(rank, 'size')}"),
+        "weight": (weight.shape, f"{first}, {KERNEL.get(rank, 'kernel')}"),
+    }
+
+
+def _check_operands(name, rank, input, weight, bias, transposed) -> None:
+    """Types, ranks and dtypes."""
+    check_tensor(name, "input", input)
+    check_tensor(name, "weight", weight)
+    if bias is not None:
+        check_tensor(name, "bias", bias)
+    shapes = _shapes(input, weight, transposed)
+    if weight._array.ndim != rank + 2:
+        shapes["weight"] = (weight.shape, "")
+        raise RuntimeError(
+            worded(
+                f"{name}: weight needs {rank + 2} dimensions, got"
+                f" {weight._array.ndim}.",
+                weight=(weight.shape, f"expected {_shapes_of(rank, transposed)}"),
+            )
+        )
+    if input._array.ndim not in (rank + 1, rank + 2):
+        raise RuntimeError(
+            worded(
+                f"{name}: expected {rank + 1}D (unbatched) or {rank + 2}D (batched)"
+                f" input, got {input._array.ndim}D.",
+                input=(
+                    input.shape,
+                    f"expected (batch,) in, {SPATIAL.get(rank, 'size')}",
+                ),
+                weight=shapes["weight"],
+            )
+        )
+    for other, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and tensor.dtype is not input.dtype:
+            raise RuntimeError(
+                f"{name}: Input type ({input.type_name()}) and {other} type"
+                f" ({tensor.type_name()}) should be the same."
+            )
+    kind = input.dtype
+    if kind is dtypes.bool_ or (
+        transposed and kind.category == 1 and kind is not dtypes.int64
+    ):
+        raise NotImplementedError(f"{name}: not implemented for {kind.alias} tensors.")
+
+
+def _shapes_of(rank: int, transposed: bool) -> str:
+    first = "in, out / groups" if transposed else "out, in / groups"
+    return f"{first}, {KERNEL.get(rank, 'kernel')}"
+
+
+def _check_channels(name, rank, input, weight, bias, groups, transposed) -> None:
+    """Do the channels of input, weight and bias fit, and do the groups divide them?"""
+    shapes = _shapes(input, weight, transposed)
+    if groups < 1:
+        raise RuntimeError(f"{name}: groups must be positive, got {groups}.")
+    first, per_group, *kernel = weight._array.shape
+    if first % groups or first < groups:
+        what = "input" if transposed else "output"
+        raise RuntimeError(
+            worded(
+                f"{name}: groups={groups} does not divide the {first} {what} channels"
+                " of weight.",
+                **shapes,
+            )
+        )
+    if min(kernel) < 1:
+        raise RuntimeError(
+            worded(
+                f"{name}: kernel sizes must be positive, got {by(kernel)}.", **shapes
+            )
+        )
+    channels = input._array.shape[1]
+    takes = first if transposed else per_group * groups
+    if channels != takes:
+        meaning = "in" if transposed else f"in / groups, groups={groups}"
+        shown = takes if transposed else per_group
+        raise RuntimeError(
+            worded(
+                f"{name}: input has {channels} channels, weight takes {shown}"
+                f" ({meaning}).",
+                **shapes,
+            )
+        )
+    if 0 in input._array.shape[2:]:
+        raise RuntimeError(
+            worded(f"{name}: batch and channels may be empty, axes may not.", **shapes)
+        )
+    out = per_group * groups if transposed else first
+    if bias is not None and bias._array.shape != (out,):
+        raise RuntimeError(
+            worded(
+                f"{name}: bias needs one number for each of the {out} output channels.",
+                **shapes,
+                bias=(bias.shape, f"expected ({out},)"),
+            )
+        )
+
+
+def _check_border(name, border, size, padding) -> None:
+    """RuntimeError where a border would need more of the input than there is."""
+    if border not in ("reflect", "circular"):
+        return
+    most = tuple(n - 1 if border == "reflect" else n for n in size)
+    if any(max(pair) > limit for pair, limit in zip(padding, most, strict=True)):
+        widths = tuple(max(pair) for pair in padding)
+        reason = (
+            "reflecting needs padding smaller than the input"
+            if border == "reflect"
+            else "padding wraps around more than once"
+        )
+        raise RuntimeError(
+            f"{name}: {reason}: padding {by(widths)}, input {by(size)},"
+            f" padding_mode={border!r}."
+        )
+
+
+# Gradient
+
+
+def contract(
+    spec: ConvSpec,
+    known: dict[str, Tensor],
+    bias: Tensor | None = None,
+    node: str = "ConvolutionBackwardBackward0",
+) -> Tensor:
+    """Solve T for the operand `spec.solves`, given the two others; differentiable."""
+    out = _solve(spec, known, bias)
+    names = tuple(known)
+
+    def formula(grad, *saved):
+        of = gradients(spec, dict(zip(names, saved, strict=True)), grad)
+        return (*of.values(), lambda: _over_channels(grad))
+
+    return record(out, node, (*known.values(), bias), formula, tuple(known.values()))
+
+
+def gradients(spec: ConvSpec, known: dict[str, Tensor], grad: Tensor) -> dict:
+    """Every gradient is the same form, solved for another operand; unevaluated."""
+    of = {**known, spec.solves: grad}
+    return {
+        name: partial(
+            contract,
+            replace(spec, solves=name, bias=False),
+            {other: of[other] for other in of if other != name},
+        )
+        for name in known
+    }
+
+
+def _over_channels(grad: Tensor) -> Tensor:
+    """(batch, channels, …) -> (channels,): the gradient of a bias."""
+    return grad.sum((0, *range(2, grad._array.ndim)))
+
+
+# Lowering
+
+
+def _computed_in(kind: dtypes.dtype) -> str:
+    """float32 for itself and the half types; float64, which holds integers exactly
+    up to 2^53, for the rest."""
+    return "float32" if kind.compute == np.float32 else "float64"
+
+
+def _solve(spec: ConvSpec, known: dict[str, Tensor], bias: Tensor | None) -> Tensor:
+    kind = next(iter(known.values())).dtype
+    arrays = {name: _computable(each, spec.dtype) for name, each in known.items()}
+    offset = None if bias is None else _computable(bias, spec.dtype)
+    if all(array.size for array in arrays.values()):
+        array = compiler.convolve(spec, **arrays, bias=offset)
+    else:
+        array = np.zeros(spec.shapes[spec.solves], spec.dtype)
+        if offset is not None:
+            array += offset.reshape(-1, *[1] * spec.rank)
+    out = Tensor._of(array)
+    return out if out.dtype is kind else evaluate(("operand", 0), (out,), None, kind)
+
+
+def _computable(tensor: Tensor, name: str) -> np.ndarray:
+    """The values in the dtype that they are computed in."""
+    if tensor.dtype.name == name:
+        return tensor._array
+    kind = dtypes.BY_NAME[name]
+    return evaluate(("operand", 0), (tensor,), None, kind)._array
