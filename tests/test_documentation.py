@@ -12,11 +12,8 @@ import atrous
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
-    path
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/*/*.md"))
-    if not {".venv", "shared"} & set(path.relative_to(ROOT).parts)
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")}
 )
-PAGES = sorted(set(PAGES))
 TOP = ("atrous/", "benchmarks/", "docs/", "examples/", "tests/", ".ci/")
 MADE = ("outputs/", "benchmarks/results/")  # written by running, not kept
 

@@ -47,11 +47,11 @@ def save(
     entries = {
         name: (tensor.dtype.name, tensor._array) for name, tensor in tensors.items()
     }
-    if hasattr(f, "write"):
+    if isinstance(f, (str, os.PathLike)):
+        with written_beside(f) as file:
+            safetensors.write(file, entries, notes)
+    else:
         safetensors.write(f, entries, notes)
-        return
-    with written_beside(f) as file:
-        safetensors.write(file, entries, notes)
 
 
 def load(
@@ -93,11 +93,11 @@ def metadata(f: str | os.PathLike | BinaryIO) -> dict[str, str]:
 @contextmanager
 def opened(f):
     """(the file, its name for errors); pickles are turned away here."""
-    if hasattr(f, "read"):
+    if isinstance(f, (str, os.PathLike)):
+        with open(f, "rb") as file:
+            yield _checked(file, os.fspath(f))
+    else:
         yield _checked(f, getattr(f, "name", type(f).__name__))
-        return
-    with open(f, "rb") as file:
-        yield _checked(file, os.fspath(f))
 
 
 def _checked(file: BinaryIO, name: str) -> tuple[BinaryIO, str]:

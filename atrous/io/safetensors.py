@@ -57,9 +57,10 @@ def write(file: BinaryIO, entries: Entries, notes: Mapping[str, str]) -> None:
             "shape": list(array.shape),
             "data_offsets": offsets[name],
         }
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
+    encoded = text.encode()
+    encoded += b" " * (-len(encoded) % 8)
+    file.write(len(encoded).to_bytes(8, "little") + encoded)
     for name in ordered:
         values = np.ascontiguousarray(entries[name][1])
         file.write(values.reshape(-1).view(np.uint8).data)
@@ -115,8 +116,11 @@ def _total(entries: list[dict]) -> int:
     return total
 
 
-def read(file: BinaryIO, name: str) -> tuple[Entries, dict[str, str]]:
-    """(name -> (dtype, array in fresh memory), the notes), in the file's order."""
+def read(file: Any, name: str) -> tuple[Entries, dict[str, str]]:
+    """(name -> (dtype, array in fresh memory), the notes), in the file's order.
+
+    `file` is open for binary reading, with `seek` and `readinto`.
+    """
     header, notes = read_header(file, name)
     strange = {key: e["dtype"] for key, e in header.items() if e["dtype"] not in NAMES}
     if strange:
