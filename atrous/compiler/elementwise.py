@@ -9,28 +9,28 @@ See `expression` for what an expression is. Also the copy between any two layout
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
 
 import atrous.compiler as compiler
 
-from . import memory, reference
-from .cache import kernel
-from .emit import bits
+from . import cache, memory, reference
 from .expression import Program, storage, typed, weak_kind
+from .launch import Launch, remember
 from .layout import (
+    Repeat,
     Strides,
     blocks,
     broadcast_strides,
     collapse,
+    dense,
     memory_order,
     overlaps,
     pieces,
     widen,
 )
-from .pool import run
 from .schedules.expressions import scalar_slots
 from .spec import PointwiseSpec
 
@@ -42,9 +42,12 @@ _BITS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 _TILED = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """What is known of a call before its shapes: the typed program and its text."""
+    """What is known of a call before its shapes: the typed program and its text.
+
+    `recipes` remembers what was worked out for shapes and strides that came before.
+    """
 
     text: str
     dtypes: tuple[str, ...]
@@ -53,6 +56,8 @@ class Plan:
     results: tuple[str, ...]
     slots: tuple[tuple[int, str], ...]
     small: bool  # may be left to NumPy where there are few elements
+    constants: bool  # holds numbers that Python may take for others: 1, 1.0, True
+    recipes: dict = field(default_factory=dict)
 
 
 _plans: dict[tuple, Plan] = {}
@@ -75,26 +80,35 @@ def plan(
     results: tuple[str | None, ...],
 ) -> Plan:
     """The typed program of a call; `results` are dtypes wanted, None as they come."""
-    kinds = tuple([weak_kind(scalar) for scalar in scalars])
-    text = repr(exprs)  # tells 1 from 1.0 and 0.0 from -0.0
-    key = (text, dtypes, kinds, results)
+    kinds = tuple([weak_kind(scalar) for scalar in scalars]) if scalars else ()
+    key: tuple = exprs, dtypes, kinds, results
     found = _plans.get(key)
+    if found is not None and not found.constants:
+        return found
+    exact = repr(exprs), dtypes, kinds, results  # tells 1 from 1.0, 0.0 from -0.0
+    found = _plans.get(exact)
     if found is None:
-        wanted = tuple(
-            e if dtype is None else ("cast", dtype, e)
-            for e, dtype in zip(exprs, results, strict=True)
-        )
-        program = typed(wanted, dtypes, kinds)
-        _plans[key] = found = Plan(
-            repr(wanted),
-            dtypes,
-            kinds,
-            program,
-            program.result_dtypes(),
-            scalar_slots(program),
-            not (program.uses() & _KERNEL_ONLY),
-        )
+        found = _plans[exact] = _plans[key] = _planned(exprs, dtypes, kinds, results)
     return found
+
+
+def _planned(exprs, dtypes, kinds, results) -> Plan:
+    wanted = tuple(
+        e if dtype is None else ("cast", dtype, e)
+        for e, dtype in zip(exprs, results, strict=True)
+    )
+    program = typed(wanted, dtypes, kinds)
+    text = repr(wanted)
+    return Plan(
+        text,
+        dtypes,
+        kinds,
+        program,
+        program.result_dtypes(),
+        scalar_slots(program),
+        not (program.uses() & _KERNEL_ONLY),
+        "'const'" in text,
+    )
 
 
 def pointwise(expr, *arrays, scalars=(), dtypes=None, out=None):
@@ -110,12 +124,12 @@ def pointwise(expr, *arrays, scalars=(), dtypes=None, out=None):
     """
     single = isinstance(expr[0], str)
     exprs = (expr,) if single else expr
-    names = dtypes or tuple([dtype_name(array) for array in arrays])
+    names = tuple(dtypes or [dtype_name(array) for array in arrays])
     outs = (None,) * len(exprs) if out is None else (out,) if single else tuple(out)
     wanted = (None,) * len(exprs)
     if out is not None:
-        wanted = tuple(_wanted(e, o, names) for e, o in zip(exprs, outs, strict=True))
-    found = plan(exprs, tuple(names), scalars, wanted)
+        wanted = tuple([_wanted(out) for out in outs])
+    found = plan(exprs, names, scalars, wanted)
     shape = _shape(arrays, outs)
     size = prod(shape)
     if size == 0 or (size < compiler.SMALL and found.small):
@@ -125,7 +139,7 @@ def pointwise(expr, *arrays, scalars=(), dtypes=None, out=None):
     return results[0] if single else tuple(results)
 
 
-def _wanted(expr: tuple, out: np.ndarray | None, names: Sequence[str]) -> str | None:
+def _wanted(out: np.ndarray | None) -> str | None:
     """The dtype an `out` asks for; uint16 holds bfloat16."""
     if out is None:
         return None
@@ -172,64 +186,84 @@ def _small(found: Plan, arrays, scalars, shape, outs) -> list[np.ndarray]:
     return results
 
 
+@dataclass(frozen=True)
+class _Recipe:
+    """A launch for arrays of known shapes and strides, and how to make the results."""
+
+    launch: Launch
+    sizes: tuple[int, ...]  # of the results, outermost in memory first
+    turn: tuple[int, ...] | None  # axes from memory order to logical order
+    dtypes: tuple[np.dtype, ...]
+
+
 def _large(found: Plan, arrays, scalars, shape, outs) -> list[np.ndarray]:
     """By a kernel."""
-    arrays = [_readable(array, outs) for array in arrays]
-    walks = [broadcast_strides(array, shape) for array in arrays]
     given = [out for out in outs if out is not None]
-    leading = [broadcast_strides(out, shape) for out in given]
-    order = memory_order(len(shape), (*leading, *walks))
-    results = [
-        memory.empty(shape, storage(dtype), order) if out is None else out
-        for out, dtype in zip(outs, found.results, strict=True)
-    ]
-    walks += [broadcast_strides(result, shape) for result in results]
-    sizes = tuple([shape[axis] for axis in order])
-    ordered = tuple([tuple([walk[axis] for axis in order]) for walk in walks])
-    sizes, ordered = collapse(sizes, ordered)
-    launch(found, arrays, results, scalars, sizes or (1,), ordered)
+    arrays = [_readable(array, given) for array in arrays]
+    key = (
+        cache.here().name,
+        shape,
+        tuple([(a.shape, a.strides) for a in arrays]),
+        tuple([out is not None and out.strides for out in outs]),
+    )
+    recipe = found.recipes.get(key)
+    if recipe is None:
+        recipe = remember(found.recipes, key, _recipe(found, arrays, shape, outs))
+    results = []
+    for out, dtype in zip(outs, recipe.dtypes, strict=True):
+        if out is None:
+            out = memory.empty(recipe.sizes, dtype)
+            if recipe.turn is not None:
+                out = out.transpose(recipe.turn)
+        results.append(out)
+    recipe.launch(arrays, results, scalars, found.slots)
     return results
 
 
 def _readable(array: np.ndarray, outs: Sequence) -> np.ndarray:
     """The array, or a copy where writing a result would change it before it is read."""
     for out in outs:
-        if out is not None and out is not array and overlaps(out, array):
+        if out is not array and overlaps(out, array):
             return array.copy()
-    if any(stride % array.itemsize for stride in array.strides):
-        return np.ascontiguousarray(array)
     return array
 
 
-def launch(
-    found: Plan,
-    arrays: Sequence[np.ndarray],
-    results: Sequence[np.ndarray],
-    scalars: Sequence[object],
-    sizes: tuple[int, ...],
-    walks: tuple[Strides, ...],
-) -> None:
-    """Run the kernel over merged dimensions."""
-    if not walks[0]:
-        walks = ((1,),) * len(walks)
-    sizes, walks, tiled = _tiled(sizes, walks)
+def _recipe(found: Plan, arrays, shape, outs) -> _Recipe:
+    """Order and merge the dimensions, and choose the kernel."""
+    walks = [broadcast_strides(array, shape) for array in arrays]
+    leading = [broadcast_strides(out, shape) for out in outs if out is not None]
+    order = memory_order(len(shape), (*leading, *walks))
+    fresh = dense(shape, order)
+    walks += [fresh if out is None else broadcast_strides(out, shape) for out in outs]
+    sizes = tuple([shape[axis] for axis in order])
+    turn = None if order == tuple(range(len(order))) else tuple(np.argsort(order))
+    merged, walks = collapse(
+        sizes, tuple([tuple([walk[axis] for axis in order]) for walk in walks])
+    )
+    if not merged:
+        merged, walks = (1,), ((1,),) * len(walks)
+    launch = _launch(found, len(arrays), merged, walks)
+    return _Recipe(launch, sizes, turn, tuple(map(storage, found.results)))
+
+
+def _launch(
+    found: Plan, inputs: int, sizes: tuple[int, ...], walks: Sequence[Strides]
+) -> Launch:
+    """The launch over merged dimensions."""
+    sizes, walks, tiled = _tiled(sizes, tuple(walks))
+    repeats: tuple[Repeat, ...] = ()
     if len(sizes) > 1 and not tiled:
         rank = len(sizes)
-        _, sizes, walks, arrays = widen(sizes, walks, arrays, rank - 2, rank - 1)
+        _, sizes, walks, repeats = widen(sizes, walks, inputs, rank - 2, rank - 1)
     spec = PointwiseSpec(
         *_moved(found), len(sizes), tuple([walk_of(walk[-1]) for walk in walks]), tiled
     )
     lengths = blocks(sizes)
     counts = pieces(sizes, lengths)
-    arguments = [array.ctypes.data for array in (*arrays, *results)]
-    arguments += (*sizes, *lengths, *counts)
+    numbers = [*sizes, *lengths, *counts]
     for walk in walks:
-        arguments += walk
-    arguments += [
-        bits(scalars[index], "bool" if dtype == "truth" else dtype)
-        for index, dtype in found.slots
-    ]
-    run(_kernel(spec, found.program), arguments, prod(counts))
+        numbers += walk
+    return Launch(_kernel(spec, found.program), numbers, prod(counts), repeats)
 
 
 def _kernel(spec: PointwiseSpec, program: Program) -> int:
@@ -244,7 +278,7 @@ def _kernel(spec: PointwiseSpec, program: Program) -> int:
             copied = typed((("in", 0),), spec.dtypes, ())
         return schedule.build(spec, copied, target)
 
-    return kernel(("pointwise", spec), build)
+    return cache.kernel(("pointwise", spec), build)
 
 
 def _moved(found: Plan) -> tuple[str, tuple, tuple, tuple]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -28,7 +29,7 @@ def element_strides(array: np.ndarray) -> Strides:
 
 
 def broadcast_strides(array: np.ndarray, shape: tuple[int, ...]) -> Strides:
-    """Element strides of `array` seen as `shape`; 0 where it is repeated."""
+    """Element strides of `array` seen as `shape`; 0 where it is repeated or alone."""
     strides = element_strides(array)
     if array.shape == shape:
         return tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
@@ -137,13 +138,13 @@ def overlaps(out: np.ndarray, array: np.ndarray) -> bool:
 
     The very same elements at the same indices are safe: each is read, then written.
     """
-    if (
-        out.ctypes.data == array.ctypes.data
-        and out.shape == array.shape
-        and out.strides == array.strides
-    ):
+    if not np.may_share_memory(out, array):
         return False
-    return np.may_share_memory(out, array)
+    return (
+        out.ctypes.data != array.ctypes.data
+        or out.shape != array.shape
+        or out.strides != array.strides
+    )
 
 
 def _repeats(rows: int, columns: int) -> int:
@@ -155,62 +156,68 @@ def _repeats(rows: int, columns: int) -> int:
     return next(m for m in range(min(largest, rows), 0, -1) if rows % m == 0)
 
 
+@dataclass(frozen=True)
+class Repeat:
+    """Input `index` is to be copied so that its channels stand several times in a row.
+
+    `sizes` and `strides` (in elements) describe the repeated view that is copied.
+    """
+
+    index: int
+    sizes: tuple[int, ...]
+    strides: Strides
+
+    def copy(self, array: np.ndarray) -> np.ndarray:
+        strides = [stride * array.itemsize for stride in self.strides]
+        view = np.lib.stride_tricks.as_strided(array, self.sizes, strides)
+        return np.ascontiguousarray(view)
+
+
 def widen(
-    sizes: tuple[int, ...],
-    walks: Sequence[Strides],
-    arrays: Sequence[np.ndarray],
-    row: int,
-    column: int,
-) -> tuple[int, tuple[int, ...], list[Strides], list[np.ndarray]]:
+    sizes: tuple[int, ...], walks: Sequence[Strides], inputs: int, row: int, column: int
+) -> tuple[int, tuple[int, ...], tuple[Strides, ...], tuple[Repeat, ...]]:
     """See several rows of few channels as one long row, so that lanes are full.
 
     Operands are dense over both axes, or the same in every row; of these (one number a
-    channel, say) a repeated copy is made. Returns how many rows became one (1: nothing
-    was done), and the new sizes, strides and arrays. An operand for which no array is
-    given must be dense.
+    channel, say) a repeated copy is to be made. Only the first `inputs` operands may
+    be. Returns how many rows became one (1: nothing is changed), sizes, strides and
+    the copies.
     """
     rows, columns = sizes[row], sizes[column]
-    unchanged = 1, sizes, list(walks), list(arrays)
+    unchanged = 1, sizes, tuple(walks), ()
     if columns >= 64 or rows == 1:
         return unchanged
     for i, walk in enumerate(walks):
         dense_rows = walk[column] == 1 and walk[row] == columns
-        if not dense_rows and (walk[row] != 0 or i >= len(arrays)):
+        if not dense_rows and (walk[row] != 0 or i >= inputs):
             return unchanged
     times = _repeats(rows, columns)
     if times == 1:
         return unchanged
     new_sizes = list(sizes)
     new_sizes[row], new_sizes[column] = rows // times, columns * times
-    new_walks, new_arrays = [], list(arrays)
+    new_walks, repeats = [], []
     for i, walk in enumerate(walks):
-        if walk[row] != 0:
-            changed = list(walk)
-            changed[row] = columns * times
-            new_walks.append(tuple(changed))
-        else:
-            new_arrays[i], changed = _repeated(
-                arrays[i], sizes, walk, row, column, times
-            )
-            new_walks.append(changed)
-    return times, tuple(new_sizes), new_walks, new_arrays
+        changed = list(walk)
+        changed[row] = columns * times
+        if walk[row] == 0:
+            repeat, changed = _repeated(i, sizes, walk, row, column, times)
+            repeats.append(repeat)
+        new_walks.append(tuple(changed))
+    return times, tuple(new_sizes), tuple(new_walks), tuple(repeats)
 
 
 def _repeated(
-    array: np.ndarray, sizes: Strides, walk: Strides, row: int, column: int, times: int
-) -> tuple[np.ndarray, Strides]:
-    """A copy in which the channels stand `times` times in a row, and its strides."""
+    index: int, sizes: Strides, walk: Strides, row: int, column: int, times: int
+) -> tuple[Repeat, list[int]]:
+    """The copy of an operand that is the same in every row, and how it walks."""
     outer = [a for a in range(len(sizes)) if a not in (row, column) and walk[a] != 0]
     shape = (*[sizes[a] for a in outer], times, sizes[column])
     strides = (*[walk[a] for a in outer], 0, walk[column])
-    view = np.lib.stride_tricks.as_strided(
-        array, shape, [s * array.itemsize for s in strides]
-    )
-    copy = np.ascontiguousarray(view)
     changed = [0] * len(sizes)
     step = times * sizes[column]
     for axis in reversed(outer):
         changed[axis] = step
         step *= sizes[axis]
     changed[column] = 1
-    return copy, tuple(changed)
+    return Repeat(index, shape, strides), changed

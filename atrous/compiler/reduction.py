@@ -15,11 +15,10 @@ import numpy as np
 
 import atrous.compiler as compiler
 
-from . import memory, reference
-from .cache import kernel
+from . import cache, memory, reference
 from .elementwise import Plan, dtype_name, plan, pointwise, walk_of
-from .emit import bits
 from .expression import register, storage
+from .launch import Launch, remember
 from .layout import (
     CHUNK,
     Strides,
@@ -30,7 +29,6 @@ from .layout import (
     pieces,
     widen,
 )
-from .pool import run
 from .spec import ReduceSpec
 
 #: Fewer chunks than this, and the reduced dimensions are cut as well,
@@ -66,7 +64,7 @@ def reduce(combine, expr, *arrays, axes, scalars=(), dtype=None, dtypes=None):
     wanted = dtype if combine in ("sum", "prod") else None
     wanted = "bool" if combine in ("any", "all") else wanted
     found = plan(exprs, names, scalars, (wanted,) * len(exprs))
-    shape = np.broadcast_shapes(*[array.shape for array in arrays])
+    shape = _shape(arrays)
     size = prod(shape)
     if size == 0 or not axes or (size < compiler.SMALL and found.small):
         results = _small(combine, found, arrays, axes, scalars, with_index)
@@ -75,6 +73,13 @@ def reduce(combine, expr, *arrays, axes, scalars=(), dtype=None, dtypes=None):
     else:
         results = _large(combine, found, arrays, axes, scalars, shape)
     return results[0] if single else tuple(results)
+
+
+def _shape(arrays) -> tuple[int, ...]:
+    shape = arrays[0].shape
+    if all([array.shape == shape for array in arrays]):
+        return shape
+    return np.broadcast_shapes(*[array.shape for array in arrays])
 
 
 def result_dtypes(combine: str, found: Plan) -> list[str]:
@@ -102,7 +107,7 @@ def _mean_variance(expr, arrays, axes, scalars, names) -> tuple:
     Since s is a sample, (mean - s)² ≤ n · variance: cancellation costs at most n units
     of float64. (Chan, Golub & LeVeque 1983, on shifted data.)
     """
-    shape = np.broadcast_shapes(*[array.shape for array in arrays])
+    shape = _shape(arrays)
     found = plan((expr,), names, scalars, (None,))
     dtype = register(found.results[0])
     count = prod([shape[axis] for axis in axes])
@@ -158,7 +163,7 @@ def _arg(combine, found, exprs, arrays, axes, scalars, with_index, shape) -> lis
             given = (flat.reshape(*[shape[a] for a in rest], -1),)
             places, alone, scalars = (len(rest),), (("in", 0),), ()
         one = plan(alone, dtypes, scalars, (None,))
-        whole = np.broadcast_shapes(*[array.shape for array in given])
+        whole = _shape(given)
         values, indices = _large(combine, one, given, places, scalars, whole)
         results.append((values, indices) if with_index else indices)
     return results
@@ -166,24 +171,17 @@ def _arg(combine, found, exprs, arrays, axes, scalars, with_index, shape) -> lis
 
 def _large(combine: str, found: Plan, arrays, axes, scalars, shape) -> list:
     """By a kernel. arg- forms give values and indices."""
-    walks = [broadcast_strides(array, shape) for array in arrays]
-    order = memory_order(len(shape), tuple(walks))
-    ahead = [axis for axis in order if axis not in axes]
-    behind = [axis for axis in order if axis in axes]
-    kept, kept_walks = _merged(shape, ahead, walks)
-    reduced, reduced_walks = _merged(shape, behind, walks)
-    if not reduced:
-        reduced, reduced_walks = (1,), ((0,),) * len(walks)
-    stored = list(found.results)
-    if not combine.startswith("arg"):
-        stored = result_dtypes(combine, found)
-    problem = _Problem(
-        combine, found, list(arrays), scalars, kept, reduced, kept_walks, reduced_walks
+    key = (
+        combine,
+        cache.here().name,
+        axes,
+        tuple([(array.shape, array.strides) for array in arrays]),
     )
-    flat = problem.solve(stored)
-    laid = [shape[axis] for axis in ahead]
-    inverse = np.argsort(ahead)
-    return [result.reshape(laid).transpose(inverse) for result in flat]
+    problem = found.recipes.get(key)
+    if problem is None:
+        problem = _Problem(combine, found, arrays, axes, shape)
+        remember(found.recipes, key, problem)
+    return problem.solve(arrays, scalars)
 
 
 def _merged(shape, axes: list[int], walks) -> tuple[Strides, tuple[Strides, ...]]:
@@ -192,30 +190,43 @@ def _merged(shape, axes: list[int], walks) -> tuple[Strides, tuple[Strides, ...]
 
 
 class _Problem:
-    """A reduction over merged dimensions, and how it is cut."""
+    """A reduction of arrays of known shapes: how it is merged, cut and launched."""
 
-    def __init__(
-        self, combine, found, arrays, scalars, kept, reduced, kept_walks, reduced_walks
-    ) -> None:
-        self.combine, self.found, self.scalars = combine, found, scalars
-        self.arrays, self.kept, self.reduced = arrays, kept, reduced
+    def __init__(self, combine: str, found: Plan, arrays, axes, shape) -> None:
+        self.combine, self.found = combine, found
+        walks = [broadcast_strides(array, shape) for array in arrays]
+        order = memory_order(len(shape), tuple(walks))
+        ahead = [axis for axis in order if axis not in axes]
+        behind = [axis for axis in order if axis in axes]
+        self.laid = tuple([shape[axis] for axis in ahead])
+        self.turn = tuple(np.argsort(ahead))
+        kept, kept_walks = _merged(shape, ahead, walks)
+        reduced, reduced_walks = _merged(shape, behind, walks)
+        if not reduced:
+            reduced, reduced_walks = (1,), ((0,),) * len(walks)
         walks = [k + r for k, r in zip(kept_walks, reduced_walks, strict=True)]
-        self.lanes_along = _lanes_along(kept, reduced, walks)
-        self.times = 1
-        if self.lanes_along == "kept" and not combine.startswith("arg"):
-            row, column = len(kept) + len(reduced) - 1, len(kept) - 1
-            self.times, sizes, walks, self.arrays = widen(
-                kept + reduced, walks, arrays, row, column
-            )
-            self.kept, self.reduced = sizes[: len(kept)], sizes[len(kept) :]
-        self.walks = walks
+        self._arrange(kept, reduced, walks)
         self._cut()
+        self._name_results()
+        self.launch = self._launch()
+
+    def _arrange(self, kept: Strides, reduced: Strides, walks: list[Strides]) -> None:
+        """Choose the lanes' dimension, and make long rows of short ones."""
+        self.lanes_along = _lanes_along(kept, reduced, walks)
+        self.times, self.repeats = 1, ()
+        if self.lanes_along == "kept" and not self.combine.startswith("arg"):
+            row, column = len(kept) + len(reduced) - 1, len(kept) - 1
+            self.times, sizes, walks, self.repeats = widen(
+                kept + reduced, walks, len(walks), row, column
+            )
+            kept, reduced = sizes[: len(kept)], sizes[len(kept) :]
+        self.kept, self.reduced, self.walks = kept, reduced, walks
 
     def _cut(self) -> None:
         """The lengths of blocks and their numbers, from the sizes alone."""
         inner = prod(self.reduced)
         unit = 64 if self.lanes_along == "kept" else 1
-        lengths = ()
+        lengths: Strides = ()
         if self.kept:
             lengths = blocks(self.kept, max(1, CHUNK // inner), unit)
         chunks = prod(pieces(self.kept, lengths))
@@ -230,40 +241,43 @@ class _Problem:
             reduced[axis] = length
         self.lengths = (*lengths, *reduced)
 
-    def solve(self, stored: list[str]) -> list[np.ndarray]:
-        """Results, flat, in the order of the kept dimensions."""
-        size, arg = prod(self.kept), self.combine.startswith("arg")
-        whole = self.pieces == 1 and self.times == 1
-        names = stored if whole else self._partial_dtypes()
-        if arg:
-            names = [*names, "int64"]
-        outs = [memory.empty((self.pieces, size), storage(name)) for name in names]
-        self._launch(outs, names)
-        if whole:
-            return [out.reshape(-1) for out in outs]
-        if arg:
-            return _best(self.combine, *outs)
-        return [
-            reference.store(self._together(out), name)
-            for out, name in zip(outs, stored, strict=True)
-        ]
+    def _name_results(self) -> None:
+        """What is stored at the end, and what the kernel stores."""
+        self.arg = self.combine.startswith("arg")
+        results = list(self.found.results)
+        self.stored = results if self.arg else result_dtypes(self.combine, self.found)
+        self.whole = self.pieces == 1 and self.times == 1
+        if self.whole:
+            self.names = list(self.stored)
+        elif self.combine in ("sum", "prod"):
+            self.names = ["float64" if "float" in d else "int64" for d in results]
+        else:
+            self.names = [register(dtype) for dtype in results]
+        if self.arg:
+            self.names.append("int64")
 
-    def _partial_dtypes(self) -> list[str]:
-        if self.combine in ("sum", "prod"):
-            return [
-                "float64" if "float" in dtype else "int64"
-                for dtype in self.found.results
+    def solve(self, arrays, scalars) -> list[np.ndarray]:
+        """The results, of the kept axes' shape; they lie as the inputs do."""
+        shape = self.pieces, prod(self.kept)
+        outs = [memory.empty(shape, storage(name)) for name in self.names]
+        self.launch(arrays, outs, scalars, self.found.slots)
+        if not self.whole and self.arg:
+            outs = _best(self.combine, *outs)
+        elif not self.whole:
+            outs = [
+                reference.store(self._together(out), name)
+                for out, name in zip(outs, self.stored, strict=True)
             ]
-        return [register(dtype) for dtype in self.found.results]
+        return [out.reshape(self.laid).transpose(self.turn) for out in outs]
 
     def _together(self, partial: np.ndarray) -> np.ndarray:
         """Combine pieces, and rows that were seen as one, in order."""
         columns = self.kept[-1] // self.times if self.kept else 1
         parts = partial.reshape(self.pieces, -1, self.times, columns)
         with np.errstate(all="ignore"):
-            return reference.combine(self.combine, parts, (0, 2)).reshape(-1)
+            return reference.combine(self.combine, parts, (0, 2))
 
-    def _launch(self, outs: list[np.ndarray], names: list[str]) -> None:
+    def _launch(self) -> Launch:
         found = self.found
         rank = len(self.kept) + len(self.reduced)
         dense, step = [0] * rank, 1
@@ -272,14 +286,14 @@ class _Problem:
             step *= self.kept[axis]
         if self.pieces > 1:
             dense[self.cut_axis] = step
-        walks = [*self.walks, *[tuple(dense)] * len(outs)]
+        walks = [*self.walks, *[tuple(dense)] * len(self.names)]
         axis = len(self.kept) - 1 if self.lanes_along == "kept" else rank - 1
         spec = ReduceSpec(
             self.combine,
             found.text,
             found.dtypes,
             found.kinds,
-            tuple(names),
+            tuple(self.names),
             len(self.kept),
             len(self.reduced),
             self.lanes_along,
@@ -287,15 +301,11 @@ class _Problem:
         )
         sizes = (*self.kept, *self.reduced)
         counts = pieces(sizes, self.lengths)
-        arguments = [array.ctypes.data for array in (*self.arrays, *outs)]
-        arguments += (*sizes, *self.lengths, *counts)
+        numbers = [*sizes, *self.lengths, *counts]
         for walk in walks:
-            arguments += walk
-        arguments += [
-            bits(self.scalars[index], "bool" if dtype == "truth" else dtype)
-            for index, dtype in found.slots
-        ]
-        run(_kernel(spec, found.program), arguments, prod(counts))
+            numbers += walk
+        address = _kernel(spec, found.program)
+        return Launch(address, numbers, prod(counts), self.repeats)
 
 
 def _kernel(spec: ReduceSpec, program) -> int:
@@ -306,7 +316,7 @@ def _kernel(spec: ReduceSpec, program) -> int:
 
         return schedule.build(spec, program, target)
 
-    return kernel(("reduce", spec), build)
+    return cache.kernel(("reduce", spec), build)
 
 
 def _lanes_along(kept: Strides, reduced: Strides, walks: Sequence[Strides]) -> str:
