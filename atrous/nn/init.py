@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from atrous import autograd
-from atrous.ops import create
+from atrous.dtypes import bool_
+from atrous.ops import create, sample
 from atrous.tensor import Tensor
 
 LINEAR = (
@@ -112,24 +113,52 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Any = None,
 ) -> Tensor:
-    """Normal, but never outside `a` … `b`: the inverse distribution of a uniform draw.
-
-    Source: Burkardt 2014, "The Truncated Normal Distribution".
-    """
+    """Normal, but never outside `a` … `b`: values outside are drawn again."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             f"mean {mean} is more than 2 std from [{a}, {b}] in nn.init.trunc_normal_. "
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
-    low, high = (
-        (1.0 + math.erf((end - mean) / std / math.sqrt(2.0))) / 2.0 for end in (a, b)
-    )
-    tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-    tensor.erfinv_()
-    tensor.mul_(std * math.sqrt(2.0))
-    tensor.add_(mean)
-    return tensor.clamp_(min=a, max=b)
+    below = [
+        (1.0 + math.erf((end - mean) / std / math.sqrt(2.0))) / 2 for end in (a, b)
+    ]
+    within = below[1] - below[0]
+    if within > 0.3:
+        return _redraw_outside(tensor, mean, std, a, b, generator)
+    return _redraw_unlikely(tensor, mean, std, a, b, generator)
+
+
+def _redraw_outside(
+    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
+) -> Tensor:
+    """Normal values; those outside `a` … `b` are drawn again, until none is left."""
+    low, high = tensor.new_tensor(a).item(), tensor.new_tensor(b).item()
+    tensor.normal_(mean, std, generator=generator)
+    outside = (tensor < low) | (tensor > high)
+    while outside.any():
+        again = create.empty_like(tensor).normal_(mean, std, generator=generator)
+        tensor.copy_(again.where(outside, tensor))
+        outside = (tensor < low) | (tensor > high)
+    return tensor
+
+
+def _redraw_unlikely(
+    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
+) -> Tensor:
+    """Uniform values in `a` … `b`, each kept with the probability of its density.
+
+    Where little of the normal lies in the range, few normal draws would fall into it.
+    """
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    pending = create.ones_like(tensor, dtype=bool_)
+    chance = create.empty_like(tensor)
+    while pending.any():
+        drawn = create.empty_like(tensor).uniform_(a, b, generator=generator)
+        tensor.copy_(drawn.where(pending, tensor))
+        density = drawn.sub_(mean).div_(std).pow_(2).mul_(-0.5).sub_(peak)
+        pending &= chance.uniform_(generator=generator).log_().gt(density)
+    return tensor
 
 
 @autograd.no_grad()
@@ -275,7 +304,7 @@ def sparse_(
     zeros = math.ceil(sparsity * rows)
     tensor.normal_(0, std, generator=generator)
     for column in range(columns):
-        tensor[create.randperm(rows)[:zeros], column] = 0
+        tensor[sample.randperm(rows)[:zeros], column] = 0
     return tensor
 
 

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 from atrous.autograd import Function
+from atrous.autograd.graph import Handle
 from atrous.tensor import Tensor
 
-_numbers = count()
 
-
-class RemovableHandle:
+class RemovableHandle(Handle):
     """What registering a hook returns: `remove()` takes the hook away again.
 
-    As a context manager it removes the hook at the end of the block.
+    As a context manager it removes the hook at the end of the block. `marks` are
+    further registries in which the hook's number is noted.
     """
 
-    def __init__(self, hooks: dict, extra: tuple[dict, ...] = ()):
-        self.id = next(_numbers)
-        self._registries = (hooks, *extra)
+    def __init__(self, hooks: dict, hook: Any, marks: tuple[dict, ...] = ()):
+        super().__init__(hooks, hook)
+        self._marks = marks
+        for mark in marks:
+            mark[self.id] = True
 
     def remove(self) -> None:
         """Take the hook away; a second time does nothing."""
-        for registry in self._registries:
-            registry.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
+        super().remove()
+        for mark in self._marks:
+            mark.pop(self.id, None)
 
 
 class _Meeting(Function):
@@ -219,9 +215,8 @@ class Calls:
 
         `with_kwargs`: `hook(module, args, kwargs)`, returning (args, kwargs) or None.
         """
-        extra = (self._forward_pre_hooks_with_kwargs,)
-        marks = extra if with_kwargs else ()
-        return _register(self._forward_pre_hooks, hook, prepend, extra, marks)
+        marks = (self._forward_pre_hooks_with_kwargs,) if with_kwargs else ()
+        return _register(self._forward_pre_hooks, hook, prepend, marks)
 
     def register_forward_hook(
         self,
@@ -235,10 +230,12 @@ class Calls:
 
         `always_call` runs it also when forward raises, with None for the output.
         """
-        extra = (self._forward_hooks_with_kwargs, self._forward_hooks_always_called)
-        asked = (with_kwargs, always_call)
-        marks = tuple(mark for mark, on in zip(extra, asked, strict=True) if on)
-        return _register(self._forward_hooks, hook, prepend, extra, marks)
+        marks = ()
+        if with_kwargs:
+            marks += (self._forward_hooks_with_kwargs,)
+        if always_call:
+            marks += (self._forward_hooks_always_called,)
+        return _register(self._forward_hooks, hook, prepend, marks)
 
     def register_full_backward_pre_hook(
         self, hook: Callable, prepend: bool = False
@@ -257,16 +254,9 @@ class Calls:
 
 
 def _register(
-    hooks: OrderedDict,
-    hook: Callable,
-    prepend: bool,
-    extra: tuple[dict, ...] = (),
-    marks: tuple[dict, ...] = (),
+    hooks: OrderedDict, hook: Any, prepend: bool, marks: tuple[dict, ...] = ()
 ) -> RemovableHandle:
-    handle = RemovableHandle(hooks, extra)
-    hooks[handle.id] = hook
-    for mark in marks:
-        mark[handle.id] = True
+    handle = RemovableHandle(hooks, hook, marks)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle

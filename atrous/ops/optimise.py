@@ -1,0 +1,317 @@
+"""Optimiser steps: one pass over memory for each parameter, whatever the formula.
+
+A formula is a pure function of values: it gets the parameter `p`, its gradient `g` and
+the optimiser's state, and returns what each becomes. It is traced once into expressions
+of the compiler, and one generated kernel reads and writes every array in place.
+
+Its order of operations is torch's, and so are its roundings: `fma` stands where torch
+adds a multiple in one rounding.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+
+from atrous import compiler
+from atrous.tensor import Tensor
+
+
+class Value:
+    """A value in a formula: arithmetic builds the expression."""
+
+    __slots__ = ("tree",)
+
+    def __init__(self, tree: tuple):
+        self.tree = tree
+
+    def __neg__(self) -> Value:
+        return _make("neg", self)
+
+    def __add__(self, other: Value | float) -> Value:
+        return _make("add", self, other)
+
+    def __sub__(self, other: Value | float) -> Value:
+        return _make("sub", self, other)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return _make("mul", self, other)
+
+    def __truediv__(self, other: Value | float) -> Value:
+        return _make("div", self, other)
+
+
+def _make(name: str, *operands: Value | float) -> Value:
+    trees = (o.tree if isinstance(o, Value) else ("const", o) for o in operands)
+    return Value((name, *trees))
+
+
+def fma(a: Value, b: Value, c: Value) -> Value:
+    """a·b + c, rounded once."""
+    return _make("fma", a, b, c)
+
+
+def sqrt(a: Value) -> Value:
+    """√a."""
+    return _make("sqrt", a)
+
+
+def lerp(a: Value, b: Value, share: Value, mostly_b: bool) -> Value:
+    """a + share·(b - a), reckoned from b where the share is at least a half."""
+    return fma(b - a, share - 1.0, b) if mostly_b else fma(b - a, share, a)
+
+
+Results = dict[str, Value]
+
+
+def sgd(
+    p, g, momentum_buffer, *, lr, momentum, fresh, decay, first, nesterov, maximize
+) -> Results:
+    """Gradient descent; `fresh` is 1 - dampening."""
+    g = _directed(p, g, decay, maximize)
+    if momentum_buffer is None:
+        return {"p": fma(g, -lr, p)}
+    buffer = g if first else fma(g, fresh, momentum_buffer * momentum)
+    g = fma(buffer, momentum, g) if nesterov else buffer
+    return {"p": fma(g, -lr, p), "momentum_buffer": buffer}
+
+
+def _directed(p: Value, g: Value, decay: Value | None, maximize: bool) -> Value:
+    """The gradient with its sign, and with the L2 penalty's decay·p added."""
+    g = -g if maximize else g
+    return g if decay is None else fma(p, decay, g)
+
+
+def _moments(g, exp_avg, exp_avg_sq, fresh, mostly_new, keep_sq, fresh_sq):
+    """The running mean of g and of g²."""
+    mean = lerp(exp_avg, g, fresh, mostly_new)
+    return mean, fma(fresh_sq * g, g, exp_avg_sq * keep_sq)
+
+
+def adam(
+    p,
+    g,
+    exp_avg,
+    exp_avg_sq,
+    max_exp_avg_sq,
+    *,
+    step_size,
+    root,
+    eps,
+    fresh,
+    mostly_new,
+    keep_sq,
+    fresh_sq,
+    decay,
+    shrink,
+    maximize,
+) -> Results:
+    """Adam, AdamW (`shrink` the parameter), AMSGrad (the largest g² so far).
+
+    step_size is lr / (1 - beta1^t), root is √(1 - beta2^t).
+    """
+    g = _directed(p, g, decay, maximize)
+    p = p if shrink is None else p * shrink
+    mean, square = _moments(
+        g, exp_avg, exp_avg_sq, fresh, mostly_new, keep_sq, fresh_sq
+    )
+    results = {"exp_avg": mean, "exp_avg_sq": square}
+    if max_exp_avg_sq is not None:
+        largest = _make("maximum", max_exp_avg_sq, square)
+        results["max_exp_avg_sq"] = square = largest
+    scale = sqrt(square) / root + eps
+    return {"p": p + -step_size * mean / scale, **results}
+
+
+def nadam(
+    p,
+    g,
+    exp_avg,
+    exp_avg_sq,
+    *,
+    of_gradient,
+    of_mean,
+    correction,
+    eps,
+    fresh,
+    mostly_new,
+    keep_sq,
+    fresh_sq,
+    decay,
+    shrink,
+    maximize,
+) -> Results:
+    """Adam with Nesterov's momentum: steps along the gradient and along the mean."""
+    g = _directed(p, g, decay, maximize)
+    p = p if shrink is None else p * shrink
+    mean, square = _moments(
+        g, exp_avg, exp_avg_sq, fresh, mostly_new, keep_sq, fresh_sq
+    )
+    scale = sqrt(square / correction) + eps
+    p = p + of_gradient * g / scale
+    return {
+        "p": p + of_mean * mean / scale,
+        "exp_avg": mean,
+        "exp_avg_sq": square,
+    }
+
+
+def radam(
+    p,
+    g,
+    exp_avg,
+    exp_avg_sq,
+    *,
+    lr,
+    correction,
+    root,
+    rectification,
+    eps,
+    fresh,
+    mostly_new,
+    keep_sq,
+    fresh_sq,
+    decay,
+    shrink,
+    maximize,
+) -> Results:
+    """Adam, rectified: adaptive once the variance of g² is known well enough."""
+    g = _directed(p, g, decay, maximize)
+    p = p if shrink is None else p * shrink
+    mean, square = _moments(
+        g, exp_avg, exp_avg_sq, fresh, mostly_new, keep_sq, fresh_sq
+    )
+    move = mean / correction * lr
+    if rectification is not None:
+        move = move * (root / (sqrt(square) + eps)) * rectification
+    return {"p": p - move, "exp_avg": mean, "exp_avg_sq": square}
+
+
+def adamax(
+    p,
+    g,
+    exp_avg,
+    exp_inf,
+    *,
+    step_size,
+    eps,
+    fresh,
+    mostly_new,
+    keep_inf,
+    decay,
+    maximize,
+) -> Results:
+    """Adam with the largest |g| in place of the root of the mean of g²."""
+    g = _directed(p, g, decay, maximize)
+    mean = lerp(exp_avg, g, fresh, mostly_new)
+    largest = _make("maximum", exp_inf * keep_inf, _make("abs", g) + eps)
+    return {
+        "p": p + -step_size * mean / largest,
+        "exp_avg": mean,
+        "exp_inf": largest,
+    }
+
+
+def rmsprop(
+    p,
+    g,
+    square_avg,
+    grad_avg,
+    momentum_buffer,
+    *,
+    lr,
+    keep,
+    fresh,
+    mostly_new,
+    eps,
+    momentum,
+    decay,
+    maximize,
+) -> Results:
+    """g over the root of the running mean of g², centred and with momentum if asked."""
+    g = _directed(p, g, decay, maximize)
+    square = fma(fresh * g, g, square_avg * keep)
+    results = {"square_avg": square}
+    variance = square
+    if grad_avg is not None:
+        mean = results["grad_avg"] = lerp(grad_avg, g, fresh, mostly_new)
+        variance = fma(-mean, mean, square)
+    scale = sqrt(variance) + eps
+    if momentum_buffer is None:
+        return {"p": p + -lr * g / scale, **results}
+    buffer = results["momentum_buffer"] = momentum_buffer * momentum + g / scale
+    return {"p": fma(buffer, -lr, p), **results}
+
+
+def adagrad(p, g, sum, *, step_size, eps, decay, maximize) -> Results:
+    """g over the root of the sum of all g² so far."""
+    g = _directed(p, g, decay, maximize)
+    total = fma(g, g, sum)
+    return {"p": p + -step_size * g / (sqrt(total) + eps), "sum": total}
+
+
+def adadelta(
+    p, g, square_avg, acc_delta, *, lr, keep, fresh, eps, decay, maximize
+) -> Results:
+    """g scaled by the ratio of two running roots: of past moves, and of past g."""
+    g = _directed(p, g, decay, maximize)
+    square = fma(fresh * g, g, square_avg * keep)
+    move = sqrt(acc_delta + eps) / sqrt(square + eps) * g
+    return {
+        "p": fma(move, -lr, p),
+        "square_avg": square,
+        "acc_delta": fma(fresh * move, move, acc_delta * keep),
+    }
+
+
+def step(formula: Callable, *tensors: Tensor | None, **values: float | None) -> None:
+    """Run `formula` on `tensors` (p, g, then the state), writing its results in place.
+
+    Numbers among `values` are given to the kernel when it runs; booleans and None
+    choose between forms of the formula, each of which is a kernel of its own.
+    """
+    present = tuple(tensor is not None for tensor in tensors)
+    numbers = [
+        value
+        for value in values.values()
+        if value is not None and not isinstance(value, bool)
+    ]
+    form = tuple(
+        (name, value if value is None or isinstance(value, bool) else "number")
+        for name, value in values.items()
+    )
+    expressions, written = _traced(formula, present, form)
+    given = [tensor for tensor in tensors if tensor is not None]
+    compiler.pointwise(
+        expressions,
+        *[tensor._array for tensor in given],
+        scalars=[float(number) for number in numbers],
+        dtypes=tuple(tensor.dtype.name for tensor in given),
+        out=[given[place]._array for place in written],
+    )
+    for place in written:
+        given[place]._bump()
+
+
+@lru_cache(maxsize=256)
+def _traced(
+    formula: Callable, present: tuple[bool, ...], form: tuple
+) -> tuple[tuple[tuple, ...], tuple[int, ...]]:
+    """The formula's expressions, and which of the given tensors each is written to."""
+    arguments: list[Value | None] = []
+    for given in present:
+        place = len([a for a in arguments if a is not None])
+        arguments.append(Value(("in", place)) if given else None)
+    values: dict[str, Value | bool | None] = {}
+    count = 0
+    for name, kind in form:
+        if kind == "number":
+            values[name] = Value(("scalar", count))
+            count += 1
+        else:
+            values[name] = kind
+    results = formula(*arguments, **values)
+    names = list(inspect.signature(formula).parameters)
+    places = tuple(arguments[names.index(name)].tree[1] for name in results)
+    return tuple(value.tree for value in results.values()), places

@@ -1,0 +1,7 @@
+"""Optimisers and learning-rate schedules: torch's `optim`."""
+
+from atrous.optim import lr_scheduler
+from atrous.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
+from atrous.optim.adaptive import Adadelta, Adagrad, RMSprop
+from atrous.optim.optimizer import Optimizer
+from atrous.optim.sgd import SGD
