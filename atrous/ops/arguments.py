@@ -1,4 +1,4 @@
-"""Arguments that many operations take: sizes, axes, sequences that may be spread out."""
+"""Arguments many operations take: sizes, axes, sequences that may be spread out."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def variadic(argument: str):
 
 
 def axis(dim, rank: int) -> int:
-    """`dim` counted from the front; IndexError if a tensor of this rank has none such."""
+    """`dim` counted from the front; IndexError if this rank has no such axis."""
     dim = integer(dim, "operation", "dim")
     count = max(rank, 1)
     if not -count <= dim < count:

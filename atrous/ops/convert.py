@@ -27,7 +27,7 @@ from .operands import check_writable, write
 from .pointwise import clone, to_dtype
 from .views import expand
 
-__all__: list[str] = []
+__all__ = "fill fill_ zero_".split()
 
 _RANKS = {channels_last: 4, channels_last_3d: 5}
 
@@ -207,8 +207,24 @@ def fill_(self: Tensor, value) -> Tensor:
         raise TypeError(
             f"fill_(): argument 'value' must be Number, not {type(value).__name__}"
         )
+    repeated = [step == 0 and size > 1 for step, size in _walks(self._array)]
+    if any(repeated):
+        # Writing one value several times into a place does no harm.
+        fill_(
+            self[tuple(slice(1) if again else slice(None) for again in repeated)], value
+        )
+        return self
     held = np.asarray(scalar(value, self.dtype))
     return write(self, Tensor._of(held, self.dtype))
+
+
+def _walks(array: np.ndarray):
+    return zip(array.strides, array.shape, strict=True)
+
+
+def fill(input: Tensor, value) -> Tensor:
+    """A copy of the tensor, every element `value`."""
+    return fill_(clone(input), value)
 
 
 def resize_(self: Tensor, *sizes, memory_format=contiguous_format) -> Tensor:

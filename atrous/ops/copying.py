@@ -1,4 +1,4 @@
-"""Moving elements without computing: fresh copies, through the generated strided copy."""
+"""Moving elements without computing: copies, through the generated strided copy."""
 
 from __future__ import annotations
 

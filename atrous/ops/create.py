@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 
@@ -273,8 +274,8 @@ def frombuffer(
         )
     if count < 0 and (length - offset) % size:
         raise ValueError(
-            f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must"
-            f" be a multiple of element size ({size})"
+            f"buffer length ({length - offset} bytes) after offset ({offset} bytes)"
+            f" must be a multiple of element size ({size})"
         )
     if count > 0 and offset + count * size > length:
         raise ValueError(
@@ -284,8 +285,8 @@ def frombuffer(
     array = np.frombuffer(buffer, dtype.storage, count, offset)
     if not array.flags.writeable:
         warnings.warn(
-            "The given buffer is not writable, and PyTorch does not support non-writable"
-            " tensors. You may want to copy the buffer.",
+            "The given buffer is not writable, and PyTorch does not support"
+            " non-writable tensors. You may want to copy the buffer.",
             UserWarning,
             stacklevel=2,
         )
@@ -305,7 +306,7 @@ def _checked_dtype(name: str, kind) -> dtype | None:
 
 
 def sizes(name: str, size: tuple) -> tuple[int, ...]:
-    """`zeros(2, 3)` and `zeros((2, 3))`; refuses what is no size, names the function."""
+    """The shape of `zeros(2, 3)` and of `zeros((2, 3))`; refuses what is no size."""
     if not size:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
     if isinstance(size[0], (tuple, list)):
@@ -331,6 +332,19 @@ def sizes(name: str, size: tuple) -> tuple[int, ...]:
             f"Storage size calculation overflowed with sizes={list(shape)}"
         )
     return shape
+
+
+def with_out_dtype(function):
+    """As `with_out`; what is made has the dtype of `out` unless told otherwise."""
+    public = with_out(function)
+
+    @functools.wraps(function)
+    def create(*args, out: Tensor | None = None, dtype=None, **options):
+        if out is not None and dtype is None:
+            dtype = out.dtype
+        return public(*args, out=out, dtype=dtype, **options)
+
+    return create
 
 
 def finished(
@@ -379,7 +393,7 @@ def _factory(name: str, make, what: str):
 
     create.__name__ = create.__qualname__ = name
     create.__doc__ = f"A tensor of the given sizes, {what}."
-    return with_out(create)
+    return with_out_dtype(create)
 
 
 empty = _factory("empty", _uninitialised, "whose values are not set")
@@ -387,7 +401,7 @@ zeros = _factory("zeros", _zeros, "all 0")
 ones = _factory("ones", _ones, "all 1")
 
 
-@with_out
+@with_out_dtype
 def full(
     size,
     fill_value,
@@ -413,7 +427,7 @@ def full(
     )
 
 
-@with_out
+@with_out_dtype
 def scalar_tensor(
     s,
     *,

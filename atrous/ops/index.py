@@ -127,7 +127,7 @@ def index_add(
     _within(numbers, shape[place], place)
     values = np.array(input._values(), input.dtype.compute, order="C").reshape(shape)
     added = source._values().astype(input.dtype.compute, copy=False)
-    added = added.reshape(shape[:place] + (numbers.size,) + shape[place + 1 :])
+    added = added.reshape((*shape[:place], numbers.size, *shape[place + 1 :]))
     picks = tuple(numbers if i == place else _ALL for i in range(len(shape)))
     add_at(values, picks, added if alpha == 1 else added * added.dtype.type(alpha))
     out = Tensor._of(stored(values, input.dtype).reshape(input.shape), input.dtype)
@@ -150,7 +150,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     _within(numbers, shape[place], place, IndexError, "index_copy_(): ")
     array = np.array(input._array, order="C").reshape(shape)
     array[_along(place, numbers)] = values.reshape(
-        shape[:place] + (numbers.size,) + shape[place + 1 :]
+        (*shape[:place], numbers.size, *shape[place + 1 :])
     )
 
     def formula(g):
@@ -168,8 +168,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value) -> Tensor:
     place, numbers = _slices("index_fill", input, dim, index)
     if isinstance(value, Tensor) and value.dim():
         raise RuntimeError(
-            "index_fill_ only supports a 0-dimensional value tensor, but got tensor with"
-            f" {value.dim()} dimension(s)."
+            "index_fill_ only supports a 0-dimensional value tensor, but got tensor"
+            f" with {value.dim()} dimension(s)."
         )
     size = input._array.shape[place] if input.dim() else 1
     wrapped = np.where(numbers < 0, numbers + size, numbers)
@@ -196,13 +196,14 @@ def _elements(name: str, input: Tensor, dim: int, index: Tensor):
     """The axis and the index, checked against the input's shape; and both shapes."""
     check_tensor(name, "input", input)
     place = axis(dim, input.dim())
-    numbers = _numbers(name, index)
+    check_tensor(name, "index", index)
+    numbers = _numbers(name, index) if index.numel() else index._array
     shape = input._array.shape or (1,)
     numbers = numbers.reshape(numbers.shape or (1,))
     if numbers.size and numbers.ndim != len(shape):
         raise RuntimeError(
-            "Index tensor must have the same number of dimensions as input tensor: index"
-            f" {tuple(index.shape)}, input {tuple(input.shape)} ({name})"
+            "Index tensor must have the same number of dimensions as input tensor:"
+            f" index {tuple(index.shape)}, input {tuple(input.shape)} ({name})"
         )
     return place, numbers, shape
 
@@ -237,8 +238,14 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad=False) -> Tens
     """out[i, j, k] = input[i, index[i, j, k], k], for dim = 1; the index's shape."""
     place, numbers, shape = _elements("gather", input, dim, index)
     if not numbers.size:
+        held = input._array.shape
         out = Tensor._of(np.empty(index._array.shape, input._array.dtype), input.dtype)
-        return record(out, "GatherBackward0", (input,), lambda g: (lambda: empty(g),))
+        return record(
+            out,
+            "GatherBackward0",
+            (input,),
+            lambda g: (lambda: _zeros(held, g.dtype),),
+        )
     for i, (size, held) in enumerate(zip(numbers.shape, shape, strict=True)):
         if i != place and size > held:
             raise RuntimeError(
@@ -250,15 +257,13 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad=False) -> Tens
     array = input._array.reshape(shape)[_corner(numbers.shape, place)]
     picked = np.take_along_axis(array, numbers, place)
 
-    def empty(g):
-        return _zeros(input._array.shape, g.dtype)
-
+    held = input._array.shape
     out = Tensor._of(picked.reshape(index._array.shape), input.dtype)
     return record(
         out,
         "GatherBackward0",
         (input,),
-        lambda g: (lambda: empty(g).scatter_add(place, index, g),),
+        lambda g: (lambda: _zeros(held, g.dtype).scatter_add(place, index, g),),
     )
 
 
@@ -323,10 +328,7 @@ def scatter(
     `src` is a tensor or a number (`value`); `reduce` "add" or "multiply" combines.
     """
     src = value if src is None else src
-    if not isinstance(src, Tensor):
-        source = _scalar_source(input, index, src)
-    else:
-        source = src
+    source = src if isinstance(src, Tensor) else _scalar_source(input, index, src)
     if reduce is not None:
         if reduce not in ("add", "multiply"):
             raise RuntimeError(
@@ -351,7 +353,7 @@ def scatter(
 
 @with_out
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """A copy of input with src[i, j, k] added to [i, index[i, j, k], k], for dim = 1."""
+    """A copy of input, src[i, j, k] added to [i, index[i, j, k], k], for dim = 1."""
     check_tensor("scatter_add", "src", src)
     place, linear, values = _scattered("scatter_add", input, dim, index, src)
     total = np.array(input._values(), input.dtype.compute, order="C")

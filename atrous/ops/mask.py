@@ -31,8 +31,8 @@ def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     if isinstance(value, Tensor):
         if value.dim():
             raise RuntimeError(
-                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor"
-                f" with {value.dim()} dimension(s)."
+                "masked_fill_ only supports a 0-dimensional value tensor, but got"
+                f" tensor with {value.dim()} dimension(s)."
             )
         if not dtypes.can_cast(value.dtype, input.dtype):
             raise RuntimeError(
@@ -90,8 +90,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     count = int(chosen.sum())
     if source.numel() < count:
         raise RuntimeError(
-            f"masked_scatter: Number of elements of source ({source.numel()}) < number of"
-            f" ones in mask ({count})"
+            f"masked_scatter: Number of elements of source ({source.numel()}) < number"
+            f" of ones in mask ({count})"
         )
     array = np.array(np.broadcast_to(input._array, shape), order="C")
     array[chosen] = source._array.reshape(-1)[:count]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import dtypes
@@ -166,7 +168,7 @@ def unique_consecutive(
         if dim is None
         else np.moveaxis(array, axis(dim, array.ndim), 0)
     )
-    rows = flat.reshape(len(flat), -1)
+    rows = flat.reshape(len(flat), math.prod(flat.shape[1:]))
     new = np.ones(len(flat), bool)
     new[1:] = (rows[1:] != rows[:-1]).any(1)
     starts = np.flatnonzero(new)
@@ -200,8 +202,8 @@ def _side(right: bool, side: str | None) -> str:
         )
     if right and side == "left":
         raise RuntimeError(
-            "torch.searchsorted(): side and right can't be set to opposites, got side of"
-            " left while right was True"
+            "torch.searchsorted(): side and right can't be set to opposites, got side"
+            " of left while right was True"
         )
     return "right" if right or side == "right" else "left"
 
@@ -223,8 +225,8 @@ def searchsorted(
     if not edges.ndim or (edges.ndim > 1 and edges.shape[:-1] != values.shape[:-1]):
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first"
-            " N-1 dimensions of boundaries tensor and input value tensor must match, but"
-            f" we got boundaries tensor {list(edges.shape)} and input value tensor"
+            " N-1 dimensions of boundaries tensor and input value tensor must match,"
+            f" but we got boundaries tensor {list(edges.shape)} and input value tensor"
             f" {list(values.shape)}"
         )
     if sorter is not None:

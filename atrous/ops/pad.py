@@ -1,8 +1,8 @@
 """Padding: constants, or the tensor's own values reflected, replicated or wrapped.
 
 A mode is an index map an axis: which source element each element of the result shows.
-The map falls into runs that walk evenly (forwards, backwards, or standing still), so the
-result is a few strided copies, and its gradient the same copies added back.
+The map falls into runs that walk evenly (forwards, backwards, or standing still), so
+the result is a few strided copies, and its gradient the same copies added back.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def constant_pad_nd(input: Tensor, pad, value=0) -> Tensor:
         raise RuntimeError(f"Padding length must be divisible by 2, not {len(sizes)}")
     if len(sizes) > 2 * input.dim():
         raise RuntimeError(
-            "Padding length should be less than or equal to two times the input dimension"
-            f" but got padding length {len(sizes)} and input of dimension {input.dim()}"
+            "Padding length should be less than or equal to two times the input"
+            f" dimension but got padding length {len(sizes)} and input of dimension"
+            f" {input.dim()}"
         )
     array = input._array
     pairs = _pairs(sizes, array.ndim)
@@ -126,8 +127,8 @@ def _check_rank(input: Tensor, sizes: tuple, mode: str) -> None:
 def _check_width(input: Tensor, mode: str, size: int, pair: tuple, axis: int) -> None:
     if mode == "reflect" and max(pair) >= size:
         raise RuntimeError(
-            "Padding size should be less than the corresponding input dimension, but got:"
-            f" padding {pair} at dimension {axis} of input {list(input.shape)}"
+            "Padding size should be less than the corresponding input dimension, but"
+            f" got: padding {pair} at dimension {axis} of input {list(input.shape)}"
         )
     if mode == "circular" and max(pair) > size:
         raise RuntimeError(
@@ -150,7 +151,9 @@ def index_map(mode: str, size: int, before: int, after: int) -> np.ndarray:
     """
     i = np.arange(-before, size + after)
     if mode == "circular":
-        return i % max(size, 1)
+        # What is cut off first is not there to be wrapped around, as in torch.
+        first, last = max(-before, 0), size - max(-after, 0)
+        return first + (i - first) % max(last - first, 1)
     if mode == "replicate":
         return i.clip(0, size - 1)
     return (size - 1) - np.abs((size - 1) - np.abs(i))

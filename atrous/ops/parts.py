@@ -1,10 +1,12 @@
 """Parts of a tensor that share its memory: select, narrow, split, diagonal, windows.
 
-Each part is a linear map P; its gradient is the adjoint Pᵀ, which puts the gradient into
-zeros at the part's place, and whose own gradient is P again.
+Each part is a linear map P; its gradient is the adjoint Pᵀ, which puts the gradient
+into zeros at the part's place, and whose own gradient is P again.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 
@@ -23,9 +25,9 @@ __all__ = """
 
 
 def embed(part: Tensor, shape: tuple[int, ...], key: tuple) -> Tensor:
-    """Zeros of `shape` with `part` at the basic index `key`: the adjoint of indexing."""
+    """Zeros of `shape` with `part` at the basic index `key`: indexing's adjoint."""
     array = filled(shape, part.dtype)
-    move(part._array, array[key], part.dtype)
+    move(part._array, _at_key(array, key), part.dtype)
     out = Tensor._of(array, part.dtype)
     return record(
         out, "SliceBackwardBackward0", (part,), lambda g: (lambda: taken(g, key),)
@@ -33,18 +35,21 @@ def embed(part: Tensor, shape: tuple[int, ...], key: tuple) -> Tensor:
 
 
 def taken(input: Tensor, key: tuple, node: str = "SliceBackward0") -> Tensor:
-    """The view at `key`: NumPy's slices, integers, None and Ellipsis, checked before."""
+    """The view at `key`: NumPy's slices, integers, None and Ellipsis, all checked."""
     before = input._array.shape
-    array = input._array[key]
-    if not isinstance(array, np.ndarray):
-        array = input._array[(*key, ...)]
     return derived_view(
         input,
-        array,
+        _at_key(input._array, key),
         lambda base: taken(base, key, node),
         node,
         lambda g: embed(g, before, key),
     )
+
+
+def _at_key(array: np.ndarray, key: tuple) -> np.ndarray:
+    """A view, even where NumPy would hand out a number."""
+    found = array[key]
+    return found if isinstance(found, np.ndarray) else array[(*key, ...)]
 
 
 def _at(place: int, index) -> tuple:
@@ -73,6 +78,11 @@ def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
     if not shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     place = axis(dim, len(shape))
+    if isinstance(start, Tensor) and (start.dim() or start.dtype.category != 1):
+        raise RuntimeError(
+            "start must be an 0-dim integral Tensor., not"
+            f" {start.dtype} of shape {tuple(start.shape)}"
+        )
     start, length = (
         integer(start, "narrow", "start"),
         integer(length, "narrow", "length"),
@@ -125,7 +135,7 @@ def slice_scatter(
 
 
 def _parts(input: Tensor, keys: list[tuple], node: str, join) -> tuple[Tensor, ...]:
-    """Views at all `keys`, the outputs of one node; `join(gradients)` is its adjoint."""
+    """Views at all `keys`, outputs of one node; `join(gradients)` is its adjoint."""
     outs = tuple(
         input._view(input._array[key], lambda base, key=key: taken(base, key))
         for key in keys
@@ -156,6 +166,8 @@ def split(tensor: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor,
 
 
 def _split_size(name: str, tensor: Tensor, dim: int) -> int:
+    if not tensor.dim() and name == "unbind":
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     if not tensor.dim():
         raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
     return tensor._array.shape[axis(dim, tensor.dim())]
@@ -174,8 +186,8 @@ def split_with_sizes(input: Tensor, split_sizes, dim: int = 0) -> tuple[Tensor, 
     size = _split_size("split", input, dim)
     if min(sizes, default=0) < 0:
         raise RuntimeError(
-            "split_with_sizes expects split_sizes have only non-negative entries, but got"
-            f" split_sizes={list(sizes)}"
+            "split_with_sizes expects split_sizes have only non-negative entries, but"
+            f" got split_sizes={list(sizes)}"
         )
     if sum(sizes) != size:
         raise RuntimeError(
@@ -224,8 +236,9 @@ def tensor_split(
         for i in range(where):
             cuts.append(cuts[-1] + small + (i < larger))
     place = axis(dim, input.dim())
-    pairs = zip(cuts[:-1], cuts[1:], strict=True)
-    return tuple(taken(input, _at(place, slice(*pair))) for pair in pairs)
+    return tuple(
+        taken(input, _at(place, slice(*pair))) for pair in itertools.pairwise(cuts)
+    )
 
 
 def _split_along(name: str, least: int, place):
@@ -377,7 +390,7 @@ def _places(size, stride, offset: int) -> Tensor:
 
 
 def _scattered(g: Tensor, view: tuple, geometry: tuple, held: int) -> Tensor:
-    """The gradient of the storage, summed where the view overlaps, read as the input."""
+    """The storage's gradient, summed where the view overlaps, read as the input."""
     storage = Tensor._of(filled((held,), g.dtype), g.dtype)
     storage = storage.index_add(0, _places(*view), g.reshape(-1))
     return storage[_places(*geometry)].reshape(geometry[0])
@@ -387,7 +400,7 @@ def _scattered(g: Tensor, view: tuple, geometry: tuple, held: int) -> Tensor:
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of `size` elements along an axis, every `step`, as a new last axis."""
+    """All windows of `size` elements along an axis, `step` apart; a new last axis."""
     array = input._array
     place = axis(dimension, array.ndim)
     held = array.shape[place] if array.ndim else 1

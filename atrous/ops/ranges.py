@@ -11,11 +11,12 @@ from .. import dtypes
 from ..device import strided, usable
 from ..dtypes import dtype
 from ..tensor import Tensor
+from .arguments import integers
 from .arguments import tensors as checked
 from .copying import filled
-from .create import _checked_dtype, finished
+from .create import _checked_dtype, finished, with_out_dtype
 from .join import stack
-from .operands import stored, with_out
+from .operands import stored
 
 __all__ = """
     arange cartesian_prod combinations eye linspace logspace meshgrid range
@@ -32,7 +33,7 @@ def _number(value):
 # Sequences
 
 
-@with_out
+@with_out_dtype
 def arange(
     start,
     end=None,
@@ -52,8 +53,8 @@ def arange(
     if end is None:
         start, end = 0, start
     start, end, step = map(_number, (start, end, step))
-    count = _count(start, end, step)
     kind = _checked_dtype("arange", dtype) or _kind(start, end, step)
+    count = _count(start, end, step, kind)
     if kind is dtypes.bool_:
         raise NotImplementedError("arange: not implemented for torch.bool")
     return finished(_steps(start, step, count, kind), kind, requires_grad)
@@ -64,7 +65,7 @@ def _kind(*numbers) -> dtype:
     return dtypes.int64 if whole else dtypes.get_default_dtype()
 
 
-def _count(start, end, step) -> int:
+def _count(start, end, step, kind: dtype) -> int:
     """How many steps lie in [start, end); RuntimeError as torch."""
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -75,7 +76,10 @@ def _count(start, end, step) -> int:
             "upper bound and lower bound inconsistent with step sign: start"
             f" {start}, end {end}, step {step}"
         )
-    if all(isinstance(each, int) for each in (start, end, step)):
+    if kind is dtypes.int64:
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero as an integer")
         return max(-((start - end) // step), 0)
     return math.ceil((end - start) / step)
 
@@ -88,7 +92,7 @@ def _steps(start, step, count: int, kind: dtype) -> np.ndarray:
     return stored(np.arange(count, dtype=np.float64) * float(step) + start, kind)
 
 
-@with_out
+@with_out_dtype
 def range(
     start=0, end=None, step=1, *, dtype: dtype | None = None, **options
 ) -> Tensor:
@@ -109,10 +113,11 @@ def range(
     return finished(_steps(start, step, count, kind), kind, False)
 
 
-def _check_steps(steps) -> int:
+def _check_steps(name: str, steps) -> int:
+    (steps,) = integers((steps,), name, "steps")
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, not {steps}")
-    return int(steps)
+    return steps
 
 
 def _line(start, end, steps: int, compute: np.dtype) -> np.ndarray:
@@ -128,7 +133,7 @@ def _line(start, end, steps: int, compute: np.dtype) -> np.ndarray:
 
 
 def _between(name: str, make):
-    @with_out
+    @with_out_dtype
     def create(
         start,
         end,
@@ -150,7 +155,7 @@ def _between(name: str, make):
                     f" {place} with {value.dim()} dimension(s)."
                 )
         ends = _number(start), _number(end)
-        array = make(*ends, _check_steps(steps), kind, *args, **options)
+        array = make(*ends, _check_steps(name, steps), kind, *args, **options)
         return finished(array, kind, requires_grad)
 
     create.__name__ = create.__qualname__ = name
@@ -182,7 +187,7 @@ logspace = _between("logspace", _logspace)
 # Matrices
 
 
-@with_out
+@with_out_dtype
 def eye(
     n: int,
     m: int | None = None,
@@ -223,7 +228,7 @@ def _triangle_indices(name: str, indices):
         return Tensor._of(pair.astype(dtype.storage), dtype)
 
     create.__name__ = create.__qualname__ = name
-    create.__doc__ = "(2, count): rows and columns of a triangle of a row × col matrix."
+    create.__doc__ = "(2, count): rows and columns of a triangle of a matrix."
     return create
 
 
@@ -237,7 +242,7 @@ triu_indices = _triangle_indices("triu_indices", np.triu_indices)
 def meshgrid(*tensors, indexing: str | None = None) -> tuple[Tensor, ...]:
     """A grid for each vector, expanded along the axes of the others.
 
-    `indexing` "ij" (the default, with a warning) or "xy", which exchanges the first two.
+    `indexing` is "ij" (the default, with a warning) or "xy": the first two exchanged.
     """
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
@@ -267,7 +272,6 @@ def meshgrid(*tensors, indexing: str | None = None) -> tuple[Tensor, ...]:
         sizes[place] = shape[place]
         grids.append(each.reshape(sizes).expand(shape))
     if swap:
-        grids = [grid.transpose(0, 1) for grid in grids]
         grids[:2] = grids[1], grids[0]
     return tuple(grids)
 

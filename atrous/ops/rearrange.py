@@ -90,8 +90,8 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None) -> Ten
     counts = _counts(repeats, "repeats")
     if counts.size not in (1, size):
         raise RuntimeError(
-            f"repeats must have the same size as input along dim, but got repeats.size(0)"
-            f" = {counts.size} and input.size({place}) = {size}"
+            f"repeats must have the same size as input along dim, but got"
+            f" repeats.size(0) = {counts.size} and input.size({place}) = {size}"
         )
     if counts.size == 1:
         return _interleaved(input, int(counts.reshape(-1)[0]), place)
@@ -156,7 +156,7 @@ def flipud(input: Tensor) -> Tensor:
 
 
 def roll(input: Tensor, shifts, dims=None) -> Tensor:
-    """Elements moved by `shifts` along `dims`; what leaves at the end enters in front."""
+    """Elements moved by `shifts` along `dims`; what leaves comes in again."""
     check_tensor("roll", "input", input)
     shifts = integers(shifts, "roll", "shifts")
     dims = () if dims is None else integers(dims, "roll", "dims")
@@ -172,6 +172,10 @@ def roll(input: Tensor, shifts, dims=None) -> Tensor:
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
         )
+    if not input.dim():
+        raise IndexError(
+            f"Dimension specified as {dims[0]} but tensor has no dimensions"
+        )
     places = [axis(dim, input.dim()) for dim in dims]
     back = tuple(-shift for shift in shifts)
     fresh = _rolled(input._array, shifts, places, input.dtype)
@@ -181,23 +185,21 @@ def roll(input: Tensor, shifts, dims=None) -> Tensor:
 def _rolled(array: np.ndarray, shifts, places, kind) -> np.ndarray:
     for shift, place in zip(shifts, places, strict=True):
         fresh = empty_like(array, array.shape)
-        size = array.shape[place] if array.ndim else 0
+        size = array.shape[place]
         cut = shift % size if size else 0
         before = (slice(None),) * place
         for to, source in (
             (slice(cut, None), slice(0, size - cut)),
             (slice(0, cut), slice(size - cut, None)),
         ):
-            if array.ndim and array[(*before, source)].size:
+            if array[(*before, source)].size:
                 move(array[(*before, source)], fresh[(*before, to)], kind)
-        if not array.ndim:
-            move(array, fresh, kind)
         array = fresh
     return array
 
 
 def rot90(input: Tensor, k: int = 1, dims=(0, 1)) -> Tensor:
-    """Turned by k quarter turns in the plane of two axes, from the first to the second."""
+    """Turned by k quarter turns, from the first of two axes to the second."""
     dims = integers(dims, "rot90", "dims")
     if len(dims) != 2:
         raise RuntimeError(
@@ -249,9 +251,9 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     *rest, channels, height, width = input._array.shape
     if channels % (r * r):
         raise RuntimeError(
-            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the"
-            f" square of upscale_factor, but input.size(-3)={channels} is not divisible"
-            f" by {r * r}"
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by"
+            f" the square of upscale_factor, but input.size(-3)={channels} is not"
+            f" divisible by {r * r}"
         )
     array = input._array.reshape(*rest, channels // (r * r), r, r, height, width)
     n = len(rest)
@@ -280,8 +282,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     for name, size in (("height", height), ("width", width)):
         if size % r:
             raise RuntimeError(
-                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but"
-                f" input.size({'-2' if name == 'height' else '-1'})={size} is not"
+                f"pixel_unshuffle expects {name} to be divisible by downscale_factor,"
+                f" but input.size({'-2' if name == 'height' else '-1'})={size} is not"
                 f" divisible by {r}"
             )
     array = input._array.reshape(*rest, channels, height // r, r, width // r, r)
@@ -305,8 +307,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     channels = input._array.shape[1]
     if groups <= 0 or channels % groups:
         raise RuntimeError(
-            f"Number of channels must be divisible by groups. Got {channels} channels and"
-            f" {groups} groups."
+            f"Number of channels must be divisible by groups. Got {channels} channels"
+            f" and {groups} groups."
         )
     if not input.numel():
         return input

@@ -13,7 +13,7 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import integers
 from .copying import order_of
-from .create import _checked_dtype, finished, sizes
+from .create import _checked_dtype, finished, sizes, with_out_dtype
 from .operands import broadcast_shapes, check_writable, with_out, write
 from .pointwise import check_tensor
 
@@ -62,7 +62,7 @@ def _factory(name: str, draw, what: str):
 
     create.__name__ = create.__qualname__ = name
     create.__doc__ = f"A tensor of the given sizes, {what}."
-    return with_out(create)
+    return with_out_dtype(create)
 
 
 def _check_room(shape, kind: dtype) -> None:
@@ -110,7 +110,7 @@ def _strides(tensor: Tensor):
 
 
 def _dense(array: np.ndarray) -> np.ndarray:
-    """Logically contiguous, as every fresh tensor; the drawing order stays as it was."""
+    """Logically contiguous, as every fresh tensor; drawn in the order it was."""
     return array if order_of(array) is None else np.array(array, order="C")
 
 
@@ -118,7 +118,7 @@ rand_like = _like("rand_like", streams.uniform)
 randn_like = _like("randn_like", streams.normal)
 
 
-@with_out
+@with_out_dtype
 def randint(
     *args,
     generator=None,
@@ -194,12 +194,12 @@ def randint_like(
     return finished(_dense(array), kind, requires_grad, memory_format)
 
 
-@with_out
+@with_out_dtype
 def randperm(
     n: int,
     *,
     generator=None,
-    dtype: dtype = dtypes.int64,
+    dtype: dtype | None = None,
     layout=strided,
     device=None,
     requires_grad: bool = False,
@@ -209,8 +209,9 @@ def randperm(
     usable(device)
     _check_generator("randperm", generator)
     (n,) = integers((n,), "randperm", "n")
-    array = streams.randperm(n, dtype=dtype.name, generator=generator)
-    return finished(array, dtype, requires_grad)
+    kind = _checked_dtype("randperm", dtype) or dtypes.int64
+    array = streams.randperm(n, dtype=kind.name, generator=generator)
+    return finished(array, kind, requires_grad)
 
 
 # Of given parameters

@@ -64,7 +64,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
 
 
 def _of_product(g: Tensor, x: Tensor, y: Tensor, place: int) -> Tensor:
-    """Σ g[j] · (product of the others up to j), over j ≥ i: y[j] / x[i] but at zeros."""
+    """Σ g[j] · (product of the others up to j), j ≥ i: y[j] / x[i] but at zeros."""
     if not x.dim():
         return g
     if not bool((x == 0).any()):
@@ -137,7 +137,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
 
 
 def _of_log_sum(g: Tensor, x: Tensor, y: Tensor, place: int) -> Tensor:
-    """Σ g[j] · exp(x[i] − y[j]) over j ≥ i, its two signs each through logarithms."""
+    """Σ g[j] · exp(x[i] − y[j]) over j ≥ i, each sign through logarithms."""
     if not x.dim():
         return g
 

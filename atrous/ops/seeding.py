@@ -1,4 +1,4 @@
-"""The generator with tensors for states, and the functions that seed the default one."""
+"""The generator with tensors for states; functions that seed the default one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ..random import generator as streams
 from ..tensor import Tensor
 
 __all__ = """
-    Generator default_generator get_rng_state initial_seed manual_seed seed set_rng_state
+    Generator default_generator get_rng_state initial_seed manual_seed seed
+    set_rng_state
 """.split()
 
 

@@ -1,4 +1,4 @@
-"""`x[...]`: integers, slices, None, Ellipsis, masks, lists and tensors; read and written.
+"""`x[...]`, read and written: integers, slices, None, Ellipsis, masks, lists, tensors.
 
 A key is cut in two. The basic part (integers, slices, None) is a view; what indexes by
 value (tensors, lists, masks) then picks from that view, as NumPy picks from an array.
@@ -68,9 +68,9 @@ def pick(input: Tensor, picks: tuple, distinct: bool = False) -> Tensor:
 
 
 def _picked(array: np.ndarray, picks: tuple) -> np.ndarray:
-    if isinstance(picks[0], np.ndarray) and array.flags.c_contiguous:
-        if all(each is _ALL for each in picks[1:]):
-            return array.take(picks[0], 0)  # faster than array[...]
+    rows = isinstance(picks[0], np.ndarray) and all(each is _ALL for each in picks[1:])
+    if rows and array.flags.c_contiguous:
+        return array.take(picks[0], 0)  # faster than array[...]
     picked = array[picks]
     return picked if isinstance(picked, np.ndarray) else np.asarray(picked)
 
@@ -113,7 +113,7 @@ def add_at(array: np.ndarray, picks: tuple, values: np.ndarray) -> None:
     order = np.argsort(linear, kind="stable")
     ordered = linear[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    sums = np.add.reduceat(rows[order], starts, axis=0)
+    sums = np.add.reduceat(rows[order], starts, axis=0, dtype=rows.dtype)
     once = list(picks)
     for place, index in zip(
         places, np.unravel_index(ordered[starts], sizes), strict=True
@@ -148,7 +148,7 @@ def _check_picks(picks: tuple, shape: tuple) -> None:
 
 
 def setitem(self: Tensor, key, value) -> None:
-    """Write `value`, a number or a tensor that broadcasts, into the part `key` names."""
+    """Write a number, or a tensor that broadcasts, into the part `key` names."""
     value = _assignable(self, value)
     parsed = parse(self._array.shape, key)
     part = taken(self, parsed.basic, parsed.node) if parsed.node else self
@@ -300,8 +300,8 @@ def parse(shape: tuple[int, ...], key) -> Key:
     if consumed > len(shape):
         if not shape:
             raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim"
-                " tensor to a number"
+                "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a"
+                " 0-dim tensor to a number"
             )
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
     basic: list = []
@@ -365,8 +365,8 @@ def _items(key) -> list:
     """The key as a list of integers, slices, None, Ellipsis, bools and arrays."""
     if isinstance(key, list) and _is_old_tuple(key):
         warnings.warn(
-            "Using a non-tuple sequence for multidimensional indexing is deprecated; use"
-            " x[tuple(seq)] instead of x[seq].",
+            "Using a non-tuple sequence for multidimensional indexing is deprecated;"
+            " use x[tuple(seq)] instead of x[seq].",
             UserWarning,
             stacklevel=4,
         )
@@ -426,7 +426,8 @@ def _index_array(item: np.ndarray):
 def _checked_integer(item: int, shape: tuple, axis: int) -> int:
     if not -shape[axis] <= item < shape[axis]:
         raise IndexError(
-            f"index {item} is out of bounds for dimension {axis} with size {shape[axis]}"
+            f"index {item} is out of bounds for dimension {axis} with size"
+            f" {shape[axis]}"
         )
     return item
 
@@ -443,8 +444,8 @@ def _checked_slice(item: slice) -> slice:
     for given, found in zip((item.start, item.stop, item.step), bounds, strict=True):
         if found is None and given is not None:
             raise TypeError(
-                "slice indices must be integers or None or have an __index__ method, not"
-                f" {type(given).__name__}"
+                "slice indices must be integers or None or have an __index__ method,"
+                f" not {type(given).__name__}"
             )
     if bounds[2] == 0:
         raise ValueError("slice step cannot be zero")

@@ -72,7 +72,8 @@ def inferred(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     for place, size in enumerate(shape):
         if size < -1:
             raise RuntimeError(
-                f"invalid shape dimension {size} at index {place} of shape {list(shape)}"
+                f"invalid shape dimension {size} at index {place} of shape"
+                f" {list(shape)}"
             )
     if shape.count(-1) > 1:
         raise RuntimeError(f"only one dimension can be inferred, not in {list(shape)}")
@@ -360,7 +361,8 @@ def hermitian(input: Tensor) -> Tensor:
     rank = input._array.ndim
     if rank not in (0, 2):
         raise RuntimeError(
-            f"tensor.H is only supported on matrices (2-D tensors). Got {rank}-D tensor."
+            f"tensor.H is only supported on matrices (2-D tensors). Got {rank}-D"
+            " tensor."
         )
     return input if not rank else transpose(input, 0, 1)
 
@@ -403,9 +405,9 @@ def expand(input: Tensor, size, *, implicit: bool = False) -> Tensor:
     missing = len(size) - array.ndim
     if missing < 0:
         raise RuntimeError(
-            f"expand({input.type_name()}{{{list(array.shape)}}}, size={list(size)}): the"
-            f" number of sizes provided ({len(size)}) must be greater or equal to the"
-            f" number of dimensions in the tensor ({array.ndim})"
+            f"expand({input.type_name()}{{{list(array.shape)}}}, size={list(size)}):"
+            f" the number of sizes provided ({len(size)}) must be greater or equal to"
+            f" the number of dimensions in the tensor ({array.ndim})"
         )
     shape = _expanded(array.shape, size, missing)
     strides = [0] * missing + [
@@ -497,6 +499,8 @@ def sum_to_size(input: Tensor, *size) -> Tensor:
         raise RuntimeError(
             f"size {list(size)} is not expandable to size {list(shape)}."
         )
+    if not size:
+        return input.sum()
     if size == shape:
         return input
     over = [
