@@ -4,7 +4,7 @@
 This module holds names only: each is explained where it is defined.
 """
 
-from . import autograd, backends, cpu, cuda, jit, methods
+from . import autograd, backends, cpu, cuda, jit, linalg, methods
 from .autograd import (
     enable_grad,
     inference_mode,

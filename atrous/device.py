@@ -60,7 +60,9 @@ def usable(where: device | str | int | None) -> device:
         return cpu
     if where.type == "cuda":
         raise AssertionError("Torch not compiled with CUDA enabled")
-    raise NotImplementedError(f"Atrous has no kernels for device '{where}', only 'cpu'.")
+    raise NotImplementedError(
+        f"Atrous has no kernels for device '{where}', only 'cpu'."
+    )
 
 
 class layout:

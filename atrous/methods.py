@@ -37,7 +37,7 @@ POINTWISE = """
     atan2 arctan2 hypot eq ne not_equal lt less le less_equal gt greater ge greater_equal
     logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor clamp clip
     clamp_min clamp_max lerp addcmul addcdiv divide subtract true_divide logaddexp xlogy
-    nan_to_num
+    nan_to_num acosh asinh atanh arccosh arcsinh arctanh copysign float_power heaviside
 """.split()
 
 #: Methods without an in-place form, by module.
@@ -179,7 +179,9 @@ def install() -> None:
         setattr(Tensor, f"__i{name}__", inplace(function, f"__i{name}__"))
     for name, function in COMPARISONS.items():
         setattr(Tensor, f"__{name}__", _operator(function))
-    Tensor.where = lambda self, condition, other: pointwise.where(condition, self, other)
+    Tensor.where = lambda self, condition, other: pointwise.where(
+        condition, self, other
+    )
     Tensor.__matmul__ = matmul.matmul
     Tensor.__rmatmul__ = _reflected(matmul.matmul)
     Tensor.__neg__ = pointwise.neg

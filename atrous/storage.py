@@ -80,9 +80,11 @@ class Storage:
     def strided(self, shape, strides, offset: int) -> np.ndarray:
         """A view by sizes, steps and offset, in elements of the logical order."""
         item = self.array.itemsize
-        flat = np.lib.stride_tricks.as_strided(
-            self.array, (1,), (item,), subok=False
-        ) if offset == 0 else _from(self.array, offset)
+        flat = (
+            np.lib.stride_tricks.as_strided(self.array, (1,), (item,), subok=False)
+            if offset == 0
+            else _from(self.array, offset)
+        )
         return np.lib.stride_tricks.as_strided(
             flat, shape, [step * item for step in strides]
         )

@@ -249,7 +249,9 @@ class Tensor:
 
     def _values(self) -> np.ndarray:
         """The values as NumPy can compute with them: bfloat16 widened to float32."""
-        return dtypes.widen(self._array) if self.dtype is dtypes.bfloat16 else self._array
+        return (
+            dtypes.widen(self._array) if self.dtype is dtypes.bfloat16 else self._array
+        )
 
     def item(self):
         """The value of a tensor of one element, as a Python number."""
@@ -324,7 +326,9 @@ class Tensor:
         return bool(self._values().item())
 
     def __contains__(self, value) -> bool:
-        return bool((self._values() == (value.item() if is_tensor(value) else value)).any())
+        return bool(
+            (self._values() == (value.item() if is_tensor(value) else value)).any()
+        )
 
     def __hash__(self) -> int:
         return id(self)
@@ -445,9 +449,7 @@ class Tensor:
     def detach_(self) -> Tensor:
         """Cut this tensor from the graph that made it."""
         if self._base is not None:
-            raise RuntimeError(
-                "Can't detach views in-place. Use detach() instead."
-            )
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._node, self._index, self._requires = None, 0, False
         return self
 
@@ -499,7 +501,9 @@ class Tensor:
     def retain_grad(self) -> None:
         """Keep `grad` for this tensor though it is not a leaf."""
         if not self.requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+            raise RuntimeError(
+                "can't retain_grad on Tensor that has requires_grad=False"
+            )
         if self.grad_fn is not None:
             self._node.retained[self._index] = weakref.ref(self)
 
@@ -582,7 +586,9 @@ def _zeros(shape, dtype) -> Tensor:
 
 def _ones_like(tensor: Tensor) -> Tensor:
     one = 0x3F80 if tensor.dtype is dtypes.bfloat16 else 1
-    return Tensor._of(np.full(tensor._array.shape, one, tensor.dtype.storage), tensor.dtype)
+    return Tensor._of(
+        np.full(tensor._array.shape, one, tensor.dtype.storage), tensor.dtype
+    )
 
 
 engine.zeros, engine.ones_like, function.is_tensor = _zeros, _ones_like, is_tensor

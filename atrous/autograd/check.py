@@ -31,7 +31,9 @@ def _numerical(function, inputs, which: int, eps: float) -> list[np.ndarray]:
                 [each.detach()._array.copy() for each in _tuple(function(*inputs))]
             )
         values[place] = before
-        columns.append([(up - down) / (2 * eps) for up, down in zip(*sides, strict=True)])
+        columns.append(
+            [(up - down) / (2 * eps) for up, down in zip(*sides, strict=True)]
+        )
     outputs = len(columns[0]) if columns else 0
     return [
         np.stack([column[i].reshape(-1) for column in columns]) for i in range(outputs)
@@ -143,9 +145,7 @@ def _jacobian_of(output, variable, create_graph):
     flat = output.reshape(-1)
     total = engine.zeros((flat.numel(), *variable.shape), variable.dtype)
     for i in range(flat.numel()):
-        (got,) = grad(
-            flat[i], variable, None, True, create_graph, allow_unused=True
-        )
+        (got,) = grad(flat[i], variable, None, True, create_graph, allow_unused=True)
         if got is not None:
             total[i] = got
     return total.reshape((*output.shape, *variable.shape))

@@ -71,7 +71,9 @@ def grad(
     inputs = _sequence(inputs)
     for each in inputs:
         if not each.requires_grad:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
+            raise RuntimeError(
+                "One of the differentiated Tensors does not require grad"
+            )
     keep = create_graph if retain_graph is None else retain_graph
     results = _run(tensors, grads, keep, create_graph, inputs)
     if materialize_grads:
@@ -152,7 +154,9 @@ def _leading_to(targets: set[Node], roots: set[Node]) -> set[Node]:
                 stack.append(target[0])
     leading = set(targets)
     # A node is newer than what it leads to, except that accumulators are made late.
-    for node in sorted(order, key=lambda n: (not isinstance(n, AccumulateGrad), n.number)):
+    for node in sorted(
+        order, key=lambda n: (not isinstance(n, AccumulateGrad), n.number)
+    ):
         if any(target is not None and target[0] in leading for target in node.edges):
             leading.add(node)
     return leading

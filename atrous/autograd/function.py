@@ -100,7 +100,9 @@ class Function:
         # An input handed back unchanged becomes a new tensor with a history of its own.
         outputs = tuple(
             each._alias()
-            if is_tensor(each) and any(each is a for a in args) and not _in(each, ctx._dirty)
+            if is_tensor(each)
+            and any(each is a for a in args)
+            and not _in(each, ctx._dirty)
             else each
             for each in outputs
         )

@@ -158,7 +158,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         return mm(input, other)
     if b == 2 and a > 2:
         # One large product: the leading axes are more rows.
-        rows = input.reshape(-1, input.shape[-1])
+        rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
         return mm(rows, other).reshape(*input.shape[:-1], other.shape[1])
     lead = broadcast_shapes(input.shape[:-2], other.shape[:-2])
     left = input.expand(*lead, *input.shape[-2:])
@@ -191,6 +191,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _plus(input: Tensor, product: Tensor, beta, alpha) -> Tensor:
+    if not product.dtype.is_floating_point:
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
@@ -274,7 +276,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
         return (lambda: g.matmul(weight)), by_weight, g
 
-    node = "AddmmBackward0" if bias is not None and input.dim() == 2 else "ViewBackward0"
+    node = (
+        "AddmmBackward0" if bias is not None and input.dim() == 2 else "ViewBackward0"
+    )
     if bias is None:
         node = "MmBackward0" if input.dim() == 2 else "UnsafeViewBackward0"
     return record(out, node, (input, weight, bias), formula, (input, weight))
@@ -293,9 +297,15 @@ def tensordot(a: Tensor, b: Tensor, dims=2) -> Tensor:
         first = list(range(a.dim() - dims, a.dim()))
         second = list(range(dims))
     else:
-        first, second = ([each] if isinstance(each, int) else list(each) for each in dims)
+        first, second = (
+            [each] if isinstance(each, int) else list(each) for each in dims
+        )
     first, second = [a._axis(i) for i in first], [b._axis(i) for i in second]
     for i, j in zip(first, second, strict=True):
+        if a.shape[i] == 1 != b.shape[j]:
+            b = b.sum(j, keepdim=True)
+        elif b.shape[j] == 1 != a.shape[i]:
+            a = a.sum(i, keepdim=True)
         if a.shape[i] != b.shape[j]:
             raise RuntimeError(
                 "contracted dimensions need to match, but first has size"
@@ -337,7 +347,8 @@ def einsum(equation, *operands) -> Tensor:
     labels, output = _parsed(equation.replace(" ", ""), operands)
     sizes = _sizes(labels, operands)
     terms = [
-        _diagonals(operand, label) for operand, label in zip(operands, labels, strict=True)
+        _diagonals(operand, label)
+        for operand, label in zip(operands, labels, strict=True)
     ]
     result, held = terms[0]
     for position, (operand, label) in enumerate(terms[1:], 1):
@@ -357,9 +368,7 @@ def _from_lists(first, rest):
     operands, lists = sequence[::2], sequence[1::2]
 
     def text(numbers) -> str:
-        return "".join(
-            "..." if each is Ellipsis else _letter(each) for each in numbers
-        )
+        return "".join("..." if each is Ellipsis else _letter(each) for each in numbers)
 
     equation = ",".join(map(text, lists))
     return equation + ("" if output is None else "->" + text(output)), tuple(operands)

@@ -42,7 +42,7 @@ def result_type(*operands) -> dtype:
 
 
 @lru_cache(maxsize=4096)
-def _lowered(expression, kinds: tuple, common: dtype | None):
+def lowered(expression, kinds: tuple, common: dtype | None):
     """The expression with ("operand", i) replaced by inputs and scalars, cast to `common`."""
     leaves, inputs, scalars = [], 0, 0
     for kind in kinds:
@@ -72,14 +72,12 @@ def evaluate(expression, operands, common: dtype | None, result: dtype) -> Tenso
     Operands (tensors, numbers) are ("operand", i) in the expression; tensors are cast
     to `common` first (None: taken as they are).
     """
-    kinds = tuple(
-        each.dtype if isinstance(each, Tensor) else None for each in operands
-    )
+    kinds = tuple(each.dtype if isinstance(each, Tensor) else None for each in operands)
     arrays = [each._array for each in operands if isinstance(each, Tensor)]
     scalars = tuple(each for each in operands if not isinstance(each, Tensor))
     check_broadcast(arrays)
     array = compiler.pointwise(
-        ("cast", result.name, _lowered(expression, kinds, common)),
+        ("cast", result.name, lowered(expression, kinds, common)),
         *arrays,
         scalars=scalars,
         dtypes=tuple(kind.name for kind in kinds if kind is not None),
@@ -175,7 +173,7 @@ def write(target: Tensor, result: Tensor) -> Tensor:
 
 
 def _overlaps_itself(array: np.ndarray) -> bool:
-    return any(
+    return array.size > 0 and any(
         step == 0 and size > 1
         for step, size in zip(array.strides, array.shape, strict=True)
     )

@@ -17,7 +17,8 @@ from ..tensor import Tensor
 from .operands import as_tensor, evaluate, result_type, with_out
 
 __all__ = """
-    abs absolute acos add addcdiv addcmul arccos arcsin arctan arctan2 asin atan atan2
+    abs absolute acos acosh asinh atanh arccosh arcsinh arctanh copysign float_power
+    heaviside add addcdiv addcmul arccos arcsin arctan arctan2 asin atan atan2
     bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp clamp_max clamp_min clip
     clone cos cosh deg2rad div divide eq erf erfc exp exp2 expm1 fix floor floor_divide
     fmax fmin fmod frac ge greater greater_equal gt hypot isfinite isinf isnan isneginf
@@ -77,19 +78,17 @@ def _zero(g, _):
     return g * 0
 
 
-def _not_bool(name: str, kind: dtype) -> None:
-    if kind is dtypes.bool_:
-        raise RuntimeError(
-            f"{name}: not defined for bool tensors; use the `~` or `logical_not()`"
-            " operator, or convert the tensor."
-        )
+def _counted(kind: dtype) -> dtype:
+    return dtypes.int64 if kind is dtypes.bool_ else kind
 
 
 # One tensor: powers and exponentials
 
-neg = unary("neg", ("neg", X), lambda g, _: -g, "")
+_neg = unary("neg", ("neg", X), lambda g, _: -g, "")
 abs = unary("abs", ("abs", X), lambda g, x: g * x.sgn())
-square = unary("square", ("square", X), lambda g, x: g * (x * 2), node="PowBackward0")
+square = unary(
+    "square", ("square", X), lambda g, x: g * (x * 2), "x", _counted, "PowBackward0"
+)
 sqrt = unary("sqrt", ("sqrt", X), lambda g, y: g / (y * 2), "y", real)
 rsqrt = unary("rsqrt", ("rsqrt", X), lambda g, y: g * y**3 * -0.5, "y", real)
 reciprocal = unary("reciprocal", ("reciprocal", X), lambda g, y: -g * y * y, "y", real)
@@ -113,6 +112,36 @@ sinh = unary("sinh", ("sinh", X), lambda g, x: g * x.cosh(), "x", real)
 cosh = unary("cosh", ("cosh", X), lambda g, x: g * x.sinh(), "x", real)
 tanh = unary("tanh", ("tanh", X), lambda g, y: g * (1 - y * y), "y", real)
 sigmoid = unary("sigmoid", ("sigmoid", X), lambda g, y: g * (1 - y) * y, "y", real)
+# asinh(x) = sign(x) · log1p(|x| + x² / (1 + √(1 + x²))): exact near 0, where log(x + …) is not.
+_SIZE = ("abs", X)
+_HYPOTENUSE = ("sqrt", ("add", ("mul", X, X), ("const", 1.0)))
+_FAR = ("add", ("log", _SIZE), ("const", math.log(2)))
+_ABOVE = ("div", ("mul", X, X), ("add", _HYPOTENUSE, ("const", 1.0)))
+_NEAR = ("log1p", ("add", _SIZE, _ABOVE))
+asinh = unary(
+    "asinh",
+    ("mul", ("sign", X), ("where", ("lt", _SIZE, ("const", 1e9)), _NEAR, _FAR)),
+    lambda g, x: g * (x * x + 1).rsqrt(),
+    "x",
+    real,
+)
+_PAST_ONE = ("sub", X, ("const", 1.0))
+_ROOT = ("sqrt", ("mul", _PAST_ONE, ("add", X, ("const", 1.0))))
+acosh = unary(
+    "acosh",
+    ("log1p", ("add", _PAST_ONE, _ROOT)),
+    lambda g, x: g * (x * x - 1).rsqrt(),
+    "x",
+    real,
+)
+_RATIO = ("div", ("mul", X, ("const", 2.0)), ("sub", ("const", 1.0), X))
+atanh = unary(
+    "atanh",
+    ("mul", ("log1p", _RATIO), ("const", 0.5)),
+    lambda g, x: g / (1 - x * x),
+    "x",
+    real,
+)
 _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 erf = unary(
     "erf", ("erf", X), lambda g, x: g * (-x * x).exp() * _TWO_OVER_ROOT_PI, "x", real
@@ -127,16 +156,21 @@ ceil = unary("ceil", ("ceil", X), _zero, "")
 floor = unary("floor", ("floor", X), _zero, "")
 trunc = fix = unary("trunc", ("trunc", X), _zero, "")
 _round = unary("round", ("round", X), _zero, "")
-sign = unary("sign", ("sign", X), _zero, "")
-sgn = unary("sgn", ("sign", X), _zero, "")
+_sign = unary("sign", ("sign", X), _zero, "")
 frac = unary("frac", ("sub", X, ("trunc", X)), lambda g, _: g, "")
 deg2rad = unary(
-    "deg2rad", ("mul", X, ("const", math.pi / 180)), lambda g, _: g * (math.pi / 180),
-    "", real,
+    "deg2rad",
+    ("mul", X, ("const", math.pi / 180)),
+    lambda g, _: g * (math.pi / 180),
+    "",
+    real,
 )
 rad2deg = unary(
-    "rad2deg", ("mul", X, ("const", 180 / math.pi)), lambda g, _: g * (180 / math.pi),
-    "", real,
+    "rad2deg",
+    ("mul", X, ("const", 180 / math.pi)),
+    lambda g, _: g * (180 / math.pi),
+    "",
+    real,
 )
 _INFINITY = ("const", math.inf)
 isnan = unary("isnan", ("ne", X, X), dtype_rule=_boolean)
@@ -147,7 +181,29 @@ isneginf = unary("isneginf", ("eq", X, ("const", -math.inf)), dtype_rule=_boolea
 signbit = unary("signbit", ("lt", X, ("const", 0)), dtype_rule=_boolean)
 logical_not = unary("logical_not", ("eq", X, ("const", 0)), dtype_rule=_boolean)
 bitwise_not = unary("bitwise_not", ("not", X))
+
+
+@with_out
+def neg(input: Tensor) -> Tensor:
+    """−input; refused for bool tensors."""
+    check_tensor("neg", "input", input)
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are"
+            " trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return _neg(input)
+
+
+@with_out
+def sign(input: Tensor) -> Tensor:
+    """−1, 0 or 1; a bool tensor as it is."""
+    return clone(input) if input.dtype is dtypes.bool_ else _sign(input)
+
+
+sgn = sign
 absolute, negative, arcsin, arccos, arctan = abs, neg, asin, acos, atan
+arcsinh, arccosh, arctanh = asinh, acosh, atanh
 
 
 @with_out
@@ -182,21 +238,36 @@ def _operand(value):
     return NotImplemented
 
 
-def _operands(name: str, *values):
+def _operands(name: str, *values, numbers: str = "either"):
+    """The operands, checked; `numbers` says which may be one: either, second, neither."""
     checked = tuple(map(_operand, values))
-    for position, each in enumerate(checked):
-        if each is NotImplemented:
-            raise TypeError(
-                f"{name}(): argument '{('input', 'other', 'value')[position]}' must be"
-                f" Tensor or Number, not {type(values[position]).__name__}"
-            )
-    if not any(isinstance(each, Tensor) for each in checked):
-        return (as_tensor(checked[0]), *checked[1:])
+    tensors = [isinstance(each, Tensor) for each in checked]
+    wrong = NotImplemented in [each for each in checked if not isinstance(each, Tensor)]
+    if numbers == "neither":
+        wrong = wrong or not all(tensors)
+    elif numbers == "second":
+        wrong = wrong or not tensors[0]
+    if wrong or not any(tensors):
+        given = ", ".join(type(each).__name__ for each in values)
+        takes = {
+            "either": "(Tensor, Tensor), (Tensor, Number) or (Number, Tensor)",
+            "second": "(Tensor, Tensor) or (Tensor, Number)",
+            "neither": "(Tensor, Tensor)",
+        }[numbers]
+        raise TypeError(f"{name}(): takes {takes}, not ({given})")
     return checked
 
 
-def binary(name, expression, gradient=None, saves=(0, 1), rule=None, node=None):
-    """An operation of two operands, one of them a tensor.
+def binary(
+    name,
+    expression,
+    gradient=None,
+    saves=(0, 1),
+    rule=None,
+    node=None,
+    numbers="either",
+):
+    """An operation of two operands; `numbers` says which of them may be a number.
 
     `gradient(g, a, b)` gives a thunk an operand; `saves` says which operands it reads
     (the other arrives as it was passed). `rule` maps the common dtype to the result's.
@@ -204,7 +275,7 @@ def binary(name, expression, gradient=None, saves=(0, 1), rule=None, node=None):
     node = node or f"{name.title().replace('_', '')}Backward0"
 
     def operation(input, other) -> Tensor:
-        operands = _operands(name, input, other)
+        operands = _operands(name, input, other, numbers=numbers)
         common = result_type(*operands)
         kind = rule(common) if rule else common
         meet = kind if kind.is_floating_point else common
@@ -224,9 +295,7 @@ def binary(name, expression, gradient=None, saves=(0, 1), rule=None, node=None):
     return with_out(operation)
 
 
-_mul = binary(
-    "mul", ("mul", X, Y), lambda g, a, b: ((lambda: g * b), (lambda: g * a))
-)
+_mul = binary("mul", ("mul", X, Y), lambda g, a, b: ((lambda: g * b), (lambda: g * a)))
 _add = binary("add", ("add", X, Y), lambda g, a, b: (g, g), ())
 _sub = binary("sub", ("sub", X, Y), lambda g, a, b: (g, lambda: -g), ())
 _true_divide = binary(
@@ -273,6 +342,7 @@ def sub(input, other, *, alpha=1) -> Tensor:
 
 def rsub(input, other, *, alpha=1) -> Tensor:
     """other − alpha · input."""
+    check_tensor("rsub", "input", input)
     return sub(as_tensor(other, input), input, alpha=alpha)
 
 
@@ -346,6 +416,7 @@ _fmod = binary(
     "fmod",
     ("fmod", X, Y),
     lambda g, a, b: (g, lambda: -g * div(a, b, rounding_mode="trunc")),
+    numbers="second",
 )
 _remainder = binary(
     "remainder",
@@ -357,7 +428,8 @@ _remainder = binary(
 @with_out
 def fmod(input, other) -> Tensor:
     """The remainder with the sign of `input`."""
-    _check_divisor("fmod", other, result_type(*_operands("fmod", input, other)))
+    kind = result_type(*_operands("fmod", input, other, numbers="second"))
+    _check_divisor("fmod", other, kind)
     return _fmod(input, other)
 
 
@@ -424,6 +496,7 @@ maximum = binary(
         (lambda: _share(g, a > b, a == b)),
         (lambda: _share(g, a < b, a == b)),
     ),
+    numbers="neither",
 )
 minimum = binary(
     "minimum",
@@ -432,6 +505,7 @@ minimum = binary(
         (lambda: _share(g, a < b, a == b)),
         (lambda: _share(g, a > b, a == b)),
     ),
+    numbers="neither",
 )
 _FMAX = ("where", ("isnan", X), Y, ("where", ("isnan", Y), X, ("maximum", X, Y)))
 _FMIN = ("where", ("isnan", X), Y, ("where", ("isnan", Y), X, ("minimum", X, Y)))
@@ -442,6 +516,7 @@ fmax = binary(
         (lambda: g * ((a >= b) | b.isnan()).to(g.dtype)),
         (lambda: g * ((a < b) | a.isnan()).to(g.dtype)),
     ),
+    numbers="neither",
 )
 fmin = binary(
     "fmin",
@@ -450,6 +525,7 @@ fmin = binary(
         (lambda: g * ((a <= b) | b.isnan()).to(g.dtype)),
         (lambda: g * ((a > b) | a.isnan()).to(g.dtype)),
     ),
+    numbers="neither",
 )
 atan2 = arctan2 = binary(
     "atan2",
@@ -459,6 +535,7 @@ atan2 = arctan2 = binary(
         (lambda: g * -a / (a * a + b * b)),
     ),
     rule=real,
+    numbers="neither",
 )
 hypot = binary(
     "hypot",
@@ -467,20 +544,72 @@ hypot = binary(
         (lambda: g * a / hypot(a, b)),
         (lambda: g * b / hypot(a, b)),
     ),
+    numbers="neither",
 )
+
+
+def _negative(operand):
+    """True where the sign bit is set: below zero, or −0, whose reciprocal is below."""
+    zero = ("const", 0.0)
+    return ("or", ("lt", operand, zero), ("lt", ("reciprocal", operand), zero))
+
+
+copysign = binary(
+    "copysign",
+    ("where", _negative(Y), ("neg", ("abs", X)), ("abs", X)),
+    lambda g, a, b: (
+        (lambda: g * sign(a) * copysign(sign(a).abs(), b)),
+        (lambda: zeros_like(g)),
+    ),
+    rule=real,
+    numbers="second",
+)
+heaviside = binary(
+    "heaviside",
+    (
+        "where",
+        ("eq", X, ("const", 0)),
+        Y,
+        ("where", ("gt", X, ("const", 0)), ("const", 1), ("const", 0)),
+    ),
+    numbers="neither",
+)
+
+
+@with_out
+def float_power(input, exponent) -> Tensor:
+    """input ** exponent in float64."""
+    base, power = (
+        each.double() if isinstance(each, Tensor) else float(each)
+        for each in _operands("float_power", input, exponent)
+    )
+    return pow(base, power)
+
 
 # Comparison and logic: bool results, no gradient
 
-eq = binary("eq", ("eq", X, Y), rule=_boolean)
-ne = not_equal = binary("ne", ("ne", X, Y), rule=_boolean)
-lt = less = binary("lt", ("lt", X, Y), rule=_boolean)
-le = less_equal = binary("le", ("le", X, Y), rule=_boolean)
-gt = greater = binary("gt", ("gt", X, Y), rule=_boolean)
-ge = greater_equal = binary("ge", ("ge", X, Y), rule=_boolean)
+
+def _comparison(name: str):
+    return binary(name, (name, X, Y), rule=_boolean, numbers="second")
+
+
+eq = _comparison("eq")
+ne = not_equal = _comparison("ne")
+lt = less = _comparison("lt")
+le = less_equal = _comparison("le")
+gt = greater = _comparison("gt")
+ge = greater_equal = _comparison("ge")
 _TRUE_X, _TRUE_Y = ("ne", X, ("const", 0)), ("ne", Y, ("const", 0))
-logical_and = binary("logical_and", ("and", _TRUE_X, _TRUE_Y), rule=_boolean)
-logical_or = binary("logical_or", ("or", _TRUE_X, _TRUE_Y), rule=_boolean)
-logical_xor = binary("logical_xor", ("xor", _TRUE_X, _TRUE_Y), rule=_boolean)
+
+
+def _logical(name: str):
+    form = (name, _TRUE_X, _TRUE_Y)
+    return binary(f"logical_{name}", form, rule=_boolean, numbers="neither")
+
+
+logical_and = _logical("and")
+logical_or = _logical("or")
+logical_xor = _logical("xor")
 
 
 def _bits(name: str):
@@ -544,7 +673,9 @@ def _choose(condition: Tensor, picked: list[Tensor], kind: dtype) -> Tensor:
 def clamp(input: Tensor, min=None, max=None) -> Tensor:
     """Each element limited to [min, max]; numbers or tensors, one may be None."""
     if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+        raise RuntimeError(
+            "torch.clamp: At least one of 'min' or 'max' must not be None"
+        )
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else maximum(input, min)
         return out if max is None else minimum(out, max)
@@ -573,11 +704,13 @@ clip = clamp
 
 def clamp_min(input: Tensor, min) -> Tensor:
     """Each element at least `min`."""
+    check_tensor("clamp_min", "input", input)
     return clamp(input, min)
 
 
 def clamp_max(input: Tensor, max) -> Tensor:
     """Each element at most `max`."""
+    check_tensor("clamp_max", "input", input)
     return clamp(input, None, max)
 
 
@@ -604,6 +737,7 @@ def addcdiv(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
 @with_out
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(input) + exp(other)), without overflow."""
+    _operands("logaddexp", input, other, numbers="neither")
     top = maximum(input, other).detach()
     top = where(top.isfinite(), top, 0.0)
     return ((input - top).exp() + (other - top).exp()).log() + top
@@ -612,7 +746,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
 @with_out
 def xlogy(input, other) -> Tensor:
     """input · log(other), and 0 where input is 0 (unless other is NaN)."""
-    input, other = as_tensor(input), as_tensor(other)
+    input, other = map(as_tensor, _operands("xlogy", input, other))
     nothing = (input == 0) & other.isnan().logical_not()
     return where(nothing, 0.0, input * where(nothing, 1.0, other).log())
 

@@ -176,6 +176,8 @@ def prod(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tenso
 def _others(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """For each element, the product of the others along `axes` (zeros need no division)."""
     shape = x.shape
+    if not x._array.size:
+        return x
     moved = x.movedim(axes, tuple(range(len(axes)))) if axes else x
     flat = moved.reshape(math.prod(moved.shape[: len(axes)]), *moved.shape[len(axes) :])
     one = flat.new_ones((1, *flat.shape[1:]))
@@ -203,18 +205,19 @@ def _refuse_empty(name: str, input: Tensor, axes: tuple[int, ...]) -> None:
             )
 
 
-def _whole(name: str, combine: str, input: Tensor) -> Tensor:
+def _refuse_all_empty(name: str, input: Tensor) -> None:
     if not input._array.size:
         raise RuntimeError(
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
             " Specify the reduction dim with the 'dim' argument."
         )
-    return _extreme(name, combine, input, (), False)
 
 
 def _extreme(name: str, combine: str, input: Tensor, dim, keepdim: bool) -> Tensor:
     """amax, amin, and max, min of everything: the gradient is shared among equals."""
     axes = axes_of(input, dim)
+    if dim is None or dim == ():
+        _refuse_all_empty(name, input)
     _refuse_empty(name, input, axes)
     out = reduced(combine, _IN, input, axes, keepdim, input.dtype)
     shape = input._array.shape
@@ -245,6 +248,8 @@ def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
 @with_out
 def aminmax(input: Tensor, *, dim=None, keepdim: bool = False):
     """(smallest, largest) over one axis or all."""
+    if dim is None:
+        _refuse_all_empty("aminmax", input)
     return named("aminmax", "min", "max")(
         amin(input, () if dim is None else dim, keepdim),
         amax(input, () if dim is None else dim, keepdim),
@@ -293,7 +298,7 @@ def _extreme_or_pair(name, combine, pick, larger):
         if isinstance(dim, Tensor) or other is not None:
             return larger(input, dim if other is None else other)
         if dim is None:
-            return _whole(name, combine, input)
+            return _extreme(name, combine, input, (), False)
         return _chosen(name, input, dim, keepdim, pick)
 
     operation.__name__ = operation.__qualname__ = name
@@ -313,7 +318,7 @@ def _argument(combine: str, input: Tensor, dim, keepdim: bool) -> Tensor:
     axes = axes_of(input, dim)
     _refuse_empty(combine, input, axes)
     if input.dtype is dtypes.bool_:
-        raise RuntimeError(f'"{combine}_cpu" not implemented for \'Bool\'')
+        raise RuntimeError(f"\"{combine}_cpu\" not implemented for 'Bool'")
     array = compiler.reduce(
         combine, _IN, input._array, axes=axes, dtypes=(input.dtype.name,)
     )
@@ -396,7 +401,9 @@ def _moments(name, input, dim, unbiased, correction, keepdim):
     axes = axes_of(input, dim)
     center = mean(input, axes, True) if axes else mean(input, None)
     offset = input - center
-    divisor = float(np.maximum(_count(input, axes) - _correction(unbiased, correction), 0))
+    divisor = float(
+        np.maximum(_count(input, axes) - _correction(unbiased, correction), 0)
+    )
     total = sum(offset * offset, axes, keepdim) if axes else sum(offset * offset)
     variance = total / divisor
     if not keepdim and axes:
@@ -490,10 +497,29 @@ def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     x = input if input.is_floating_point() else input.to(dtypes.get_default_dtype())
     if not x._array.size:
         return sum(x.exp(), axes, keepdim).log()
-    top = amax(x.detach(), axes, True) if axes else x.detach()
+    plain = x.detach()
+    top = amax(plain, axes, True)
     top = where(top.isfinite(), top, 0.0)
-    total = sum((x - top).exp(), axes, True).log() + top if axes else x * 1
-    return total if keepdim or not axes else total.squeeze(axes)
+    out = sum((plain - top).exp(), axes, keepdim).log() + top.reshape(
+        kept(x.shape, axes) if keepdim else _without(x.shape, axes)
+    )
+
+    def gradient(g, x, y):
+        shape = x._array.shape
+        peak = spread(y, shape, axes, keepdim)
+        return spread(g, shape, axes, keepdim) * (x - peak).exp()
+
+    return record(
+        out,
+        "LogsumexpBackward0",
+        (x,),
+        lambda g, x, y: (lambda: gradient(g, x, y),),
+        (x, out),
+    )
+
+
+def _without(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
 # Order statistics: rarely hot, NumPy finds the element
@@ -507,13 +533,13 @@ def _middle(ignore_nan: bool):
         order = np.argsort(values, axis=axis, kind="stable")
         nans = np.isnan(values).sum(axis, keepdims=True)
         count = values.shape[axis]
-        place = (count - nans - 1) // 2 if ignore_nan else np.full_like(
-            nans, (count - 1) // 2
-        )
+        place = np.maximum(count - nans - 1, 0) // 2
         if not ignore_nan:
             place = np.where(nans > 0, count - nans, place)
-        index = np.take_along_axis(order, np.clip(place, 0, count - 1), axis)
-        return Tensor._of(np.ascontiguousarray(index if keepdim else index.squeeze(axis)))
+        index = np.take_along_axis(order, place, axis)
+        return Tensor._of(
+            np.array(index if keepdim else index.squeeze(axis), order="C")
+        )
 
     return pick
 
@@ -549,7 +575,7 @@ def _most_common(input: Tensor, axis: int, keepdim: bool) -> Tensor:
 
     index = np.apply_along_axis(of_row, axis, values)
     index = np.expand_dims(index, axis) if keepdim else index
-    return Tensor._of(np.ascontiguousarray(index, np.int64))
+    return Tensor._of(np.array(index, np.int64, order="C"))
 
 
 @with_out
@@ -626,5 +652,7 @@ def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear") ->
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix."""
     if input.dim() != 2:
-        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
+        raise RuntimeError(
+            f"trace: expected a matrix, but got tensor with dim {input.dim()}"
+        )
     return sum(input.diagonal())
