@@ -8,8 +8,9 @@ See `expression` for what an expression is. Also the copy between any two layout
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -56,8 +57,14 @@ class Plan:
     results: tuple[str, ...]
     slots: tuple[tuple[int, str], ...]
     small: bool  # may be left to NumPy where there are few elements
+    leaves: bool  # some result is an input, as it came
     constants: bool  # holds numbers that Python may take for others: 1, 1.0, True
     recipes: dict = field(default_factory=dict)
+
+    @cached_property
+    def closure(self) -> Callable:
+        """The definition as a Python function: (arrays, scalars) -> arrays."""
+        return reference.closure(self.program)
 
 
 _plans: dict[tuple, Plan] = {}
@@ -107,6 +114,7 @@ def _planned(exprs, dtypes, kinds, results) -> Plan:
         program.result_dtypes(),
         scalar_slots(program),
         not (program.uses() & _KERNEL_ONLY),
+        any(program.nodes[i].op in ("in", "cast") for i in program.outputs),
         "'const'" in text,
     )
 
@@ -174,14 +182,15 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 def _small(found: Plan, arrays, scalars, shape, outs) -> list[np.ndarray]:
     """By NumPy."""
-    results = reference.evaluate(found.program, arrays, scalars)
-    for i, (result, out) in enumerate(zip(results, outs, strict=True)):
-        if out is not None:
-            np.copyto(out, result, casting="unsafe")
-            results[i] = out
+    with np.errstate(all="ignore"):
+        results = found.closure(arrays, scalars)
+    for i, result in enumerate(results):
+        if outs[i] is not None:
+            np.copyto(outs[i], result, casting="unsafe")
+            results[i] = outs[i]
         elif result.shape != shape:
             results[i] = np.broadcast_to(result, shape).copy()
-        elif any(result is array for array in arrays):
+        elif found.leaves and any(result is array for array in arrays):
             results[i] = result.copy()
     return results
 

@@ -67,7 +67,7 @@ def reduce(combine, expr, *arrays, axes, scalars=(), dtype=None, dtypes=None):
     shape = _shape(arrays)
     size = prod(shape)
     if size == 0 or not axes or (size < compiler.SMALL and found.small):
-        results = _small(combine, found, arrays, axes, scalars, with_index)
+        results = _small(combine, found, arrays, axes, scalars, shape, with_index)
     elif combine.startswith("arg"):
         results = _arg(combine, found, exprs, arrays, axes, scalars, with_index, shape)
     else:
@@ -91,14 +91,16 @@ def result_dtypes(combine: str, found: Plan) -> list[str]:
     return list(found.results)
 
 
-def _small(combine, found: Plan, arrays, axes, scalars, with_index) -> list:
+def _small(combine, found: Plan, arrays, axes, scalars, shape, with_index) -> list:
     """By NumPy."""
-    given = found.program, arrays, axes, scalars
-    indices = reference.reduce(combine, *given, result_dtypes(combine, found))
-    if not with_index:
-        return indices
-    values = reference.reduce(combine[3:], *given, found.results)
-    return list(zip(values, indices, strict=True))
+    with np.errstate(all="ignore"):
+        given = found.closure(arrays, scalars), found.results, shape, axes
+        stored = result_dtypes(combine, found)
+        results = reference.reduce(combine, *given, stored)
+        if with_index:
+            values = reference.reduce(combine[3:], *given, found.results)
+            results = list(zip(values, results, strict=True))
+    return results
 
 
 def _mean_variance(expr, arrays, axes, scalars, names) -> tuple:
@@ -112,9 +114,9 @@ def _mean_variance(expr, arrays, axes, scalars, names) -> tuple:
     dtype = register(found.results[0])
     count = prod([shape[axis] for axis in axes])
     if prod(shape) < compiler.SMALL and found.small:
-        values = reference.evaluate(found.program, arrays, scalars)[0]
-        values = reference.load(np.broadcast_to(values, shape), found.results[0])
         with np.errstate(all="ignore"):
+            values = found.closure(arrays, scalars)[0]
+            values = reference.load(np.broadcast_to(values, shape), found.results[0])
             mean, variance = reference.mean_variance(values, axes)
         return mean.astype(dtype), variance.astype(dtype)
     shift = _first(expr, arrays, axes, scalars, names, shape)

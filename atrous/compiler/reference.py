@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .expression import Node, Program, register, storage, typed
+from .expression import HALF, Node, Program, register, storage, typed
 from .spec import ConvSpec, border_index
 
 # ------------------------------------------------------------------ half types
@@ -318,36 +318,31 @@ def combine(name: str, values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """
     if name in ("sum", "prod"):
         wide = np.float64 if values.dtype.kind == "f" else np.int64
-        return getattr(np, name)(values, axis=axes, dtype=wide)
+        step = np.add if name == "sum" else np.multiply
+        return np.asarray(step.reduce(values, axis=axes, dtype=wide))
     if name in ("argmin", "argmax"):
         moved = np.moveaxis(values, axes, range(-len(axes), 0))
         flat = moved.reshape(*moved.shape[: moved.ndim - len(axes)], -1)
         return np.asarray(getattr(np, name)(flat, axis=-1))
-    return getattr(np, name)(values, axis=axes)
+    return np.asarray(getattr(np, name)(values, axis=axes))
 
 
 def reduce(
     name: str,
-    program: Program,
-    arrays: Sequence[np.ndarray],
+    values: Sequence[np.ndarray],
+    dtypes: Sequence[str],
+    shape: tuple[int, ...],
     axes: tuple[int, ...],
-    scalars: Sequence[object],
     results: Sequence[str],
 ) -> list[np.ndarray]:
-    """The program's values, combined over `axes` and stored as `results`."""
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    """Values of `dtypes`, seen as `shape`, combined over `axes`, kept as `results`."""
     found = []
-    with np.errstate(all="ignore"):
-        for values, dtype, result in zip(
-            evaluate(program, arrays, scalars),
-            program.result_dtypes(),
-            results,
-            strict=True,
-        ):
-            if values.shape != shape:
-                values = np.broadcast_to(values, shape)
-            combined = combine(name, load(values, dtype), axes)
-            found.append(store(np.asarray(combined), result))
+    for each, dtype, result in zip(values, dtypes, results, strict=True):
+        if each.shape != shape:
+            each = np.broadcast_to(each, shape)
+        if dtype in HALF:
+            each = load(each, dtype)
+        found.append(store(combine(name, each, axes), result))
     return found
 
 
