@@ -96,16 +96,16 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         taps, _elements(x, spec.groups), _elements(y, spec.groups), target
     )
     sums = memory.empty(plan.sums_shape, spec.dtype)
-    workspace = memory.empty((plan.slab_size * workers_of(plan.chunks),), spec.dtype)
-    kernel = plan.kernel
+    kernel, blocks = plan.kernel, plan.blocks
+    workspace = memory.empty((blocks.slab_size * workers_of(plan.chunks),), spec.dtype)
     address = cache.kernel(("conv_weights", kernel), kernel.build, target)
     arguments = (
-        x.ctypes.data + plan.x_offset * x.itemsize,
+        x.ctypes.data + blocks.source_offset * x.itemsize,
         y.ctypes.data,
         sums.ctypes.data,
-        plan.runs.ctypes.data,
+        blocks.runs.ctypes.data,
         workspace.ctypes.data,
-        plan.maps.ctypes.data,
+        blocks.maps.ctypes.data,
         *plan.numbers,
     )
     run(address, arguments, plan.chunks)
@@ -138,16 +138,24 @@ def _tap_convolution(
     if not taps.taps or not taps.source_channels or not source.size:
         return _without_source(taps, bias, result)
     source = _readable(source)
+    picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
     run_taps(
         taps,
         source,
         _elements(source, taps.groups),
-        w[(..., *np.ix_(*(axis.taps for axis in taps.axes)))],
+        w[tuple(picked)],
         bias,
         result,
         _elements(result, taps.groups),
         target,
     )
+
+
+def _progression(taps: tuple[int, ...]) -> slice:
+    """Taps of an axis as a slice: they rise or fall by equal steps."""
+    step = taps[1] - taps[0] if len(taps) > 1 else 1
+    stop = taps[-1] + step
+    return slice(taps[0], stop if stop >= 0 else None, step)
 
 
 def run_taps(
@@ -166,29 +174,23 @@ def run_taps(
     kernel = plan.kernel
     packed = memory.empty(plan.weights_shape, taps.dtype)
     pack_weights(w, kernel.tile_channels, packed)
-    padded = _padded_bias(taps, bias, kernel)
-    workspace = memory.empty((plan.slab_size * workers_of(plan.chunks),), taps.dtype)
+    padded = np.zeros(plan.bias_shape, taps.dtype)
+    if bias is not None:
+        padded[:, : taps.channels] = bias.reshape(taps.groups, -1)
+    blocks = plan.blocks
+    workspace = memory.empty((blocks.slab_size * workers_of(plan.chunks),), taps.dtype)
     address = cache.kernel(("conv_direct", kernel), kernel.build, target)
     arguments = (
-        source.ctypes.data + plan.source_offset * source.itemsize,
+        source.ctypes.data + blocks.source_offset * source.itemsize,
         packed.ctypes.data,
         padded.ctypes.data,
         result.ctypes.data + plan.result_offset * source.itemsize,
-        plan.runs.ctypes.data,
+        blocks.runs.ctypes.data,
         workspace.ctypes.data,
-        plan.maps.ctypes.data,
+        blocks.maps.ctypes.data,
         *plan.numbers,
     )
     run(address, arguments, plan.chunks)
-
-
-def _padded_bias(taps: Taps, bias, kernel) -> np.ndarray:
-    """The bias with zeros in the spare lanes of each group: (groups, lanes)."""
-    if not taps.bias:
-        return np.empty(0, taps.dtype)
-    padded = np.zeros((taps.groups, kernel.blocks * kernel.tile_channels), taps.dtype)
-    padded[:, : taps.channels] = bias.reshape(taps.groups, -1)
-    return padded
 
 
 def _without_source(taps: Taps, bias, result: np.ndarray) -> None:

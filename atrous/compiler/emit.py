@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .target import Target
 
@@ -337,7 +338,7 @@ class Emitter:
 
     def at(self, pointer: Value, *offsets, label: str | None = None) -> Value:
         """`pointer` moved by elements; an offset is a number or (index, stride)."""
-        total = 0
+        total: Any = 0
         for offset in offsets:
             total = total + (
                 offset[0] * offset[1] if isinstance(offset, tuple) else offset

@@ -19,16 +19,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-import numpy as np
-
-from ..emit import ITEMSIZES, Emitter, Kernel, Value
+from ..emit import ITEMSIZES, Kernel, Value
 from ..target import Target
+from .conv_blocks import CHUNKS, Blocks, BlockWriter, cut, source_layout
 from .conv_taps import Taps
-from .packing import SlabAxis, SlabSource, pack_slab
 
-#: Chunks that a launch should have at least, so that threads end together.
-CHUNKS = 16
-#: Arguments: pointers first, then numbers, then these for each axis.
+#: Arguments: pointers first, then numbers, then those of each axis.
 POINTERS = ("source", "weights", "bias", "result", "runs", "workspace", "maps")
 NUMBERS = (
     "run_count",
@@ -43,19 +39,6 @@ NUMBERS = (
     "slab_size",
     "tile_remainder",
     "tile_count",
-)
-AXIS_NUMBERS = (
-    "blocks",
-    "block",
-    "count",
-    "step",
-    "span",
-    "source_stride",
-    "slab_stride",
-    "result_stride",
-    "map",
-    "before",
-    "size",
 )
 
 
@@ -130,68 +113,40 @@ class Direct:
         return -(-self.source_channels // self.channel_block)
 
     def build(self, target: Target) -> Kernel:
-        return _Writer(self, target).kernel()
+        return Writer(self, target).kernel()
 
 
-class _Writer:
+class Writer(BlockWriter):
     """Writes the loop nest of one `Direct`."""
 
-    def __init__(self, facts: Direct, target: Target):
-        self.facts = facts
-        self.e = e = Emitter("convolve", target)
-        dtypes = (facts.dtype,) * 4 + ("int64", facts.dtype, "int64")
-        for index, (name, dtype) in enumerate(zip(POINTERS, dtypes, strict=True)):
-            setattr(self, name, e.pointer(index, dtype, name))
-        index = len(POINTERS)
-        self.number = {
-            name: e.argument(index + i, name) for i, name in enumerate(NUMBERS)
-        }
-        index += len(NUMBERS)
-        self.axes = []
-        for axis in range(facts.rank):
-            names = [(n, f"{n}{axis}") for n in AXIS_NUMBERS]
-            self.axes.append(
-                {n: e.argument(index + i, label) for i, (n, label) in enumerate(names)}
-            )
-            index += len(AXIS_NUMBERS)
+    def __init__(self, facts: "Direct", target: Target, name: str = "convolve"):
+        super().__init__(name, facts, target, POINTERS, NUMBERS)
 
     def kernel(self) -> Kernel:
         """Decode the chunk, then block by block of source channels: pack and sum."""
         e, facts, number = self.e, self.facts, self.number
-        rest = e.chunk
-        part, rest = rest % number["parts"], rest / number["parts"]
-        starts: list[
-            Value
-        ] = []  # of the chunk in each axis: outputs; tiles in the last
-        for axis in reversed(self.axes):
-            starts.insert(0, rest % axis["blocks"] * axis["block"])
-            rest = rest / axis["blocks"]
-        group, image = rest % number["groups"], rest / number["groups"]
-        self.group, self.starts = group, starts
+        part, rest = e.chunk % number["parts"], e.chunk / number["parts"]
+        self.starts, rest = self.block_starts(rest)
+        self.group, image = rest % number["groups"], rest / number["groups"]
+        first, axis = self.starts[-1], self.axes[-1]
+        self.tiles = first, e.minimum(first + axis["block"], number["tile_count"])
+        self.first_pixel = self.tile_start(first)
+        outer = zip(self.axes[:-1], self.starts[:-1], strict=True)
         self.lengths = [
-            e.minimum(axis["block"], axis["count"] - start)
-            for axis, start in zip(self.axes[:-1], starts[:-1], strict=True)
+            *(e.minimum(axis["block"], axis["count"] - start) for axis, start in outer),
+            self.tile_start(self.tiles[1]) - self.first_pixel,
         ]
-        last = starts[-1]
-        self.tiles = (
-            last,
-            e.minimum(last + self.axes[-1]["block"], number["tile_count"]),
+        self.source, self.result = (
+            e.at(
+                self.pointer[name],
+                image * number[f"{name}_batch"] + self.group * number[f"{name}_group"],
+            )
+            for name in ("source", "result")
         )
-        self.first_pixel = self.tile_start(last)
-        self.source = e.at(
-            self.source,
-            image * number["source_batch"] + group * number["source_group"],
-        )
-        self.result = e.at(
-            self.result,
-            image * number["result_batch"] + group * number["result_group"],
-        )
-        worker = e.worker * number["slab_size"]
-        self.slab = e.at(self.workspace, worker, label="slab")
-        first = part * number["blocks_a_part"]
+        begin = part * number["blocks_a_part"]
         self.block_range = (
-            first,
-            e.minimum(first + number["blocks_a_part"], facts.blocks),
+            begin,
+            e.minimum(begin + number["blocks_a_part"], facts.blocks),
         )
         if facts.channel_blocks == 1:
             self.channel_block(e.zero("int64"))
@@ -206,87 +161,37 @@ class _Writer:
             tile, self.number["tile_remainder"]
         )
 
-    # Source --------------------------------------------------------------------
-
     def channel_block(self, block: Value) -> None:
         """Sum one block of source channels into the chunk's results."""
         e, facts = self.e, self.facts
-        source = (
-            self.source + block * facts.channel_block * self.number["source_channel"]
+        channel = self.number["source_channel"]
+        source, strides = self.source_of(
+            self.source + block * facts.channel_block * channel,
+            [*self.starts[:-1], self.first_pixel],
+            self.lengths,
+            self.group,
+            block,
+            channel,
         )
-        if facts.layout == "slabless":
-            for axis, start in zip(self.axes, self.origins(), strict=True):
-                source = source + start * axis["step"] * axis["source_stride"]
-            strides = [axis["source_stride"] for axis in self.axes]
-        else:
-            self.pack(source, block)
-            source = self.slab
-            strides = [axis["slab_stride"] for axis in self.axes]
-        blocks = facts.blocks
         per_block = self.number["run_count"] * (facts.run_length * facts.tile_channels)
-        weights = self.weights + (
-            (self.group * facts.channel_blocks + block) * blocks * per_block
-        )
+        number = (self.group * facts.channel_blocks + block) * facts.blocks
+        weights = self.pointer["weights"] + number * per_block
         first, last = self.block_range
         with e.loop("block", last, start=first) as o:
             self.columns(o.index, weights + o.index * per_block, source, strides, block)
 
-    def origins(self) -> list[Value]:
-        """The chunk's first output on each axis."""
-        return [*self.starts[:-1], self.first_pixel]
-
-    def pack(self, source: Value, block: Value) -> None:
-        """Fill the slab from the source."""
-        e, facts = self.e, self.facts
-        pixels = self.tile_start(self.tiles[1]) - self.first_pixel
-        axes = [
-            SlabAxis(
-                map=self.maps + axis["map"],
-                start=start * axis["step"],
-                length=(length - 1) * axis["step"] + axis["span"],
-                source_stride=axis["source_stride"],
-                slab_stride=axis["slab_stride"],
-                before=axis["before"],
-                size=axis["size"],
-            )
-            for axis, start, length in zip(
-                self.axes, self.origins(), [*self.lengths, pixels], strict=True
-            )
-        ]
-        present: Value | int = facts.channel_block
-        if facts.source_channels % facts.channel_block:
-            done = block * facts.channel_block
-            present = e.minimum(facts.source_channels - done, facts.channel_block)
-        pack_slab(
-            e,
-            source,
-            self.slab,
-            axes,
-            SlabSource(
-                facts.layout,
-                facts.channel_block,
-                present,
-                self.number["source_channel"],
-                facts.outside,
-            ),
-        )
-
-    # Tiles ---------------------------------------------------------------------
+    def first_channel(self, block: Value) -> tuple[int, Value]:
+        """Of how many channels a block of the result is part, and its first."""
+        return self.facts.channels, block * self.facts.tile_channels
 
     def columns(self, block, weights, source, strides, channel_block) -> None:
         """One block of result channels: all rows of the chunk."""
         e, facts = self.e, self.facts
         channel = block * facts.tile_channels
-        masks: list[Value | None] = [None] * facts.vectors
-        if facts.channels % facts.tile_channels:
-            left = facts.channels - channel
-            masks = [
-                e.mask(left - v * facts.lanes, facts.lanes)
-                for v in range(facts.vectors)
-            ]
+        masks = self.masks(*self.first_channel(block))
         # Spare lanes of the bias are there: it is padded to whole blocks.
         whole = facts.blocks * facts.tile_channels
-        bias = self.bias + (self.group * whole + channel)
+        bias = self.pointer["bias"] + (self.group * whole + channel)
 
         def rows(axis: int, source: Value, result: Value) -> None:
             numbers = self.axes[axis]
@@ -332,7 +237,7 @@ class _Writer:
         lanes, vectors = facts.lanes, facts.vectors
         totals = self.initial(results, bias, masks, channel_block)
         with e.loop("run", self.number["run_count"], carry=totals) as run:
-            x = source + e.load(self.runs + run.index)
+            x = source + e.load(self.pointer["runs"] + run.index)
             w = weights + run.index * (facts.run_length * facts.tile_channels)
             run.carry = self.sum_run(width, x, w, run.carry)
         totals = self.activated(run.carry, channel_block)
@@ -399,7 +304,7 @@ class _Writer:
         e, facts = self.e, self.facts
         if facts.activation is None:
             return totals
-        limit = 0.0
+        limit = e.zero(facts.dtype, facts.lanes)
         if facts.channel_blocks > 1:  # below nothing, as long as channels are missing
             last = channel_block >= facts.channel_blocks - 1
             zero = e.zero(facts.dtype)
@@ -413,17 +318,26 @@ class _Writer:
 
 @dataclass(frozen=True)
 class Plan:
-    """A launch but for its addresses: the kernel and the numbers it is given."""
+    """A launch but for its addresses: the kernel and the numbers it is given.
+
+    `bias_shape` and `weights_shape` are (groups, channels) and (groups, blocks of
+    source channels, blocks of channels, taps, source channels, channels).
+    """
 
     kernel: Direct
+    blocks: Blocks
     numbers: tuple[int, ...]
-    runs: np.ndarray
-    maps: np.ndarray
-    source_offset: int  # elements from the source's first to the first that is read
     result_offset: int
-    slab_size: int
     chunks: int
+    bias_shape: tuple[int, int]
     weights_shape: tuple[int, ...]
+
+
+def row_tiles(count: int, most: int) -> tuple[int, int, int]:
+    """A row of `count` pixels in tiles of at most `most`: how many, how wide at least,
+    and how many of them are one wider."""
+    tiles = -(-count // most)
+    return tiles, *divmod(count, tiles)
 
 
 def _channel_block(taps: Taps, tile: Tile, itemsize: int, target: Target) -> int:
@@ -432,49 +346,6 @@ def _channel_block(taps: Taps, tile: Tile, itemsize: int, target: Target) -> int
     most = max(8, target.l2 // 2 // each)
     blocks = -(-taps.source_channels // most)
     return -(-taps.source_channels // blocks)
-
-
-def blocking(
-    taps: Taps, tiles: int, width: int, channels: int, itemsize: int, target: Target
-) -> list[int]:
-    """Outputs (in the last axis: tiles) of a chunk on each axis.
-
-    The slab fills up to a quarter of L2, growing from the last axis outwards, as long
-    as there are enough chunks.
-    """
-    limit = target.l2 // 4 // (channels * itemsize)  # positions
-    outer = taps.batch * taps.groups
-    sizes = [*taps.count[:-1], tiles]
-    block = [1] * len(sizes)
-
-    def positions() -> int:
-        pixels = [*block[:-1], min(block[-1] * width, taps.count[-1])]
-        return prod(a.reach(n) for a, n in zip(taps.axes, pixels, strict=True))
-
-    def chunks() -> int:
-        return outer * prod(-(-n // b) for n, b in zip(sizes, block, strict=True))
-
-    for axis in reversed(range(len(sizes))):
-        for size in range(2, sizes[axis] + 1):
-            before, block[axis] = block[axis], size
-            inner_row = axis == len(sizes) - 1 and len(sizes) > 1
-            if positions() > limit or (chunks() < CHUNKS and not inner_row):
-                block[axis] = before
-                break
-        count = -(-sizes[axis] // block[axis])
-        block[axis] = -(-sizes[axis] // count)  # blocks of equal size
-    return block
-
-
-def source_layout(taps: Taps, strides: tuple[int, ...], block: int) -> str:
-    """How the source lies, from its strides in elements (as for `plan`)."""
-    channel, last = strides[2], strides[-1]
-    if taps.source_channels == 1:
-        return "rows" if last == 1 else "channels"
-    if channel != 1:
-        return "strided"
-    whole = taps.groups == 1 and block == taps.source_channels
-    return "rows" if whole and last == taps.source_channels else "channels"
 
 
 @lru_cache(maxsize=4096)
@@ -489,29 +360,18 @@ def plan(
     Strides are in elements: batch, group, channel, *spatial. The result's channels are
     neighbours.
     """
-    itemsize = ITEMSIZES[taps.dtype]
     tile = choose_tile(taps.channels, taps.dtype, target)
-    tiles = -(-taps.count[-1] // tile.pixels)
-    width, remainder = divmod(taps.count[-1], tiles)
-    channel_block = _channel_block(taps, tile, itemsize, target)
+    tiles, width, wider = row_tiles(taps.count[-1], tile.pixels)
+    channel_block = _channel_block(taps, tile, ITEMSIZES[taps.dtype], target)
     layout = source_layout(taps, source_strides, channel_block)
-    folds = taps.contiguous
-    pitch = channel_block
-    if (
-        taps.interior
-        and layout != "strided"
-        and taps.source_channels % channel_block == 0
-    ):
-        layout, pitch = "slabless", source_strides[-1]
-        folds = folds and pitch == channel_block
-    block = blocking(taps, tiles, width + 1, channel_block, itemsize, target)
-    pixels = [*block[:-1], min(block[-1] * (width + 1), taps.count[-1])]
-    reach = [a.reach(n) for a, n in zip(taps.axes, pixels, strict=True)]
-    slab_strides = [prod(reach[a + 1 :]) * channel_block for a in range(len(reach))]
-    slab_size = -(-reach[0] * slab_strides[0] // 16) * 16
-    spatial = source_strides[3:]
-    runs = taps.run_offsets(
-        spatial if layout == "slabless" else tuple(slab_strides), folds
+    blocks = cut(
+        taps,
+        source_strides,
+        result_strides,
+        layout,
+        channel_block,
+        (tiles, width + (wider > 0)),
+        target,
     )
     kernel = Direct(
         dtype=taps.dtype,
@@ -519,73 +379,65 @@ def plan(
         lanes=tile.lanes,
         vectors=tile.vectors,
         width=width,
-        wider=remainder > 0,
+        wider=wider > 0,
         channels=taps.channels,
         source_channels=taps.source_channels,
         channel_block=channel_block,
-        run_length=channel_block * (len(taps.axes[-1].taps) if folds else 1),
-        pixel=taps.axes[-1].step * pitch,
-        layout=layout,
+        run_length=channel_block * (len(taps.axes[-1].taps) if blocks.folds else 1),
+        pixel=taps.axes[-1].step * blocks.pitch,
+        layout=blocks.layout,
         outside=not taps.interior and taps.axes[0].border == "zeros",
         bias=taps.bias,
         activation=taps.activation,
     )
-    counts = [-(-n // b) for n, b in zip([*taps.count[:-1], tiles], block, strict=True)]
-    outer = taps.batch * taps.groups * prod(counts)
+    return launch_plan(
+        taps, kernel, blocks, taps.groups, source_strides, result_strides
+    )
+
+
+def launch_plan(
+    taps: Taps,
+    kernel,
+    blocks: Blocks,
+    groups: int,
+    source_strides: tuple[int, ...],
+    result_strides: tuple[int, ...],
+) -> Plan:
+    """The numbers of a launch, in the order of the kernel's arguments."""
+    outer = taps.batch * groups * prod(blocks.counts)
     parts = min(kernel.blocks, -(-CHUNKS // outer))
     blocks_a_part = -(-kernel.blocks // parts)
     parts = -(-kernel.blocks // blocks_a_part)
-    maps = [axis.index() for axis in taps.axes]
-    numbers = [
-        len(runs),
-        taps.groups,
+    tiles = -(-taps.count[-1] // (kernel.width + kernel.wider))
+    numbers = (
+        len(blocks.runs),
+        groups,
         parts,
         blocks_a_part,
-        source_strides[0],
-        source_strides[1],
-        source_strides[2],
-        result_strides[0],
-        result_strides[1],
-        slab_size,
-        remainder,
+        *source_strides[:3],
+        *result_strides[:2],
+        blocks.slab_size,
+        taps.count[-1] - tiles * kernel.width,
         tiles,
-    ]
-    for a, axis in enumerate(taps.axes):
-        numbers += [
-            counts[a],
-            block[a],
-            axis.count,
-            axis.step,
-            axis.reach(1),
-            spatial[a],
-            slab_strides[a],
-            result_strides[3 + a] * axis.stride,
-            sum(len(m) for m in maps[:a]),
-            -axis.first,
-            axis.size,
-        ]
+        *blocks.axis_numbers,
+    )
+    channels = kernel.blocks * kernel.tile_channels
     return Plan(
         kernel=kernel,
-        numbers=tuple(numbers),
-        runs=runs,
-        maps=np.concatenate(maps).astype(np.int64),
-        source_offset=sum(
-            axis.first * stride for axis, stride in zip(taps.axes, spatial, strict=True)
-        )
-        if layout == "slabless"
-        else 0,
+        blocks=blocks,
+        numbers=numbers,
         result_offset=sum(
             axis.phase * stride
             for axis, stride in zip(taps.axes, result_strides[3:], strict=True)
         ),
-        slab_size=0 if layout == "slabless" else slab_size,
         chunks=outer * parts,
+        bias_shape=(groups, channels),
         weights_shape=(
-            taps.groups,
+            groups,
             kernel.channel_blocks,
             kernel.blocks,
             taps.taps,
-            channel_block,
-            tile.channels,
+            kernel.channel_block,
+            kernel.tile_channels,
         ),
     )

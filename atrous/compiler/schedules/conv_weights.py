@@ -21,11 +21,11 @@ from math import prod
 
 import numpy as np
 
-from ..emit import ITEMSIZES, Emitter, Kernel, Value
+from ..emit import ITEMSIZES, Kernel, Value
 from ..target import Target
-from .conv_direct import Tile, blocking, choose_tile, source_layout
+from .conv_blocks import Blocks, BlockWriter, cut, source_layout
+from .conv_direct import Tile, choose_tile
 from .conv_taps import Taps
-from .packing import SlabAxis, SlabSource, pack_slab
 
 #: Chunks that a launch should have, so that threads end together.
 CHUNKS = 32
@@ -48,19 +48,6 @@ NUMBERS = (
     "y_group",
     "slab_size",
     "sums_size",
-)
-AXIS_NUMBERS = (
-    "blocks",
-    "block",
-    "count",
-    "step",
-    "span",
-    "x_stride",
-    "slab_stride",
-    "y_stride",
-    "map",
-    "before",
-    "size",
 )
 
 
@@ -121,30 +108,14 @@ class WeightGradient:
         return (self.blocks, self.run_count, self.spread, self.block)
 
     def build(self, target: Target) -> Kernel:
-        return _Writer(self, target).kernel()
+        return Writer(self, target).kernel()
 
 
-class _Writer:
+class Writer(BlockWriter):
     """Writes the loop nest of one `WeightGradient`."""
 
-    def __init__(self, facts: WeightGradient, target: Target):
-        self.facts = facts
-        self.e = e = Emitter("weight_gradient", target)
-        dtypes = (facts.dtype,) * 3 + ("int64", facts.dtype, "int64")
-        for index, (name, dtype) in enumerate(zip(POINTERS, dtypes, strict=True)):
-            setattr(self, name, e.pointer(index, dtype, name))
-        index = len(POINTERS)
-        self.number = {
-            name: e.argument(index + i, name) for i, name in enumerate(NUMBERS)
-        }
-        index += len(NUMBERS)
-        self.axes = []
-        for axis in range(facts.rank):
-            names = [(n, f"{n}{axis}") for n in AXIS_NUMBERS]
-            self.axes.append(
-                {n: e.argument(index + i, label) for i, (n, label) in enumerate(names)}
-            )
-            index += len(AXIS_NUMBERS)
+    def __init__(self, facts, target: Target, name: str = "weight_gradient"):
+        super().__init__(name, facts, target, POINTERS, NUMBERS)
 
     def kernel(self) -> Kernel:
         """Decode the chunk; go through its blocks of pixels."""
@@ -152,77 +123,46 @@ class _Writer:
         share, rest = e.chunk % number["shares"], e.chunk / number["shares"]
         block, rest = rest % facts.channel_blocks, rest / facts.channel_blocks
         group, part = rest % number["groups"], rest / number["groups"]
+        self.group, self.channel_block = group, block
         first = share * number["units_a_share"]
         self.units = first, e.minimum(first + number["units_a_share"], facts.units)
         place = (part * number["groups"] + group) * facts.channel_blocks + block
-        self.sums = self.sums + place * number["sums_size"]
-        self.x = (
-            self.x
-            + group * number["x_group"]
-            + block * facts.channel_block * number["x_channel"]
-        )
-        self.y = self.y + group * number["y_group"]
-        worker = e.worker * number["slab_size"]
-        self.slab = e.at(self.workspace, worker, label="slab")
+        self.sums = self.pointer["sums"] + place * number["sums_size"]
+        channel = block * facts.channel_block * number["x_channel"]
+        self.x = e.at(self.pointer["x"], group * number["x_group"] + channel)
+        self.y = e.at(self.pointer["y"], group * number["y_group"])
         blocks, parts = number["pixel_blocks"], number["parts"]
         begin, end = part * blocks / parts, (part + 1) * blocks / parts
         with e.loop("pixels", end, start=begin) as b:
-            self.pixel_block(b.index, b.index <= begin, block)
+            self.pixel_block(b.index, b.index <= begin)
         return e.finish()
 
-    def pixel_block(self, block: Value, fresh: Value, channel_block: Value) -> None:
+    def pixel_block(self, number: Value, fresh: Value) -> None:
         """Add one block of pixels to every sum of the chunk."""
-        e, facts = self.e, self.facts
-        rest, starts = block, []
-        for axis in reversed(self.axes):
-            starts.insert(0, rest % axis["blocks"] * axis["block"])
-            rest = rest / axis["blocks"]
+        e = self.e
+        starts, image = self.block_starts(number)
         lengths = [
             e.minimum(axis["block"], axis["count"] - start)
             for axis, start in zip(self.axes, starts, strict=True)
         ]
-        x = self.x + rest * self.number["x_batch"]
-        y = self.y + rest * self.number["y_batch"]
+        y = self.y + image * self.number["y_batch"]
         for axis, start in zip(self.axes, starts, strict=True):
-            y = y + start * axis["y_stride"]
-        if facts.layout == "slabless":
-            for axis, start in zip(self.axes, starts, strict=True):
-                x = x + start * axis["step"] * axis["x_stride"]
-            strides = [axis["x_stride"] for axis in self.axes]
-        else:
-            self.pack(x, starts, lengths, channel_block)
-            x, strides = self.slab, [axis["slab_stride"] for axis in self.axes]
+            y = y + start * axis["result_stride"]
+        x, strides = self.source_of(
+            self.x + image * self.number["x_batch"],
+            starts,
+            lengths,
+            self.group,
+            self.channel_block,
+            self.number["x_channel"],
+        )
         first, last = self.units
         with e.loop("unit", last, start=first) as unit:
             self.unit(unit.index, x, y, strides, lengths, fresh)
 
-    def pack(self, x, starts, lengths, channel_block) -> None:
-        """Fill the slab from x."""
-        e, facts = self.e, self.facts
-        axes = [
-            SlabAxis(
-                map=self.maps + axis["map"],
-                start=start * axis["step"],
-                length=(length - 1) * axis["step"] + axis["span"],
-                source_stride=axis["x_stride"],
-                slab_stride=axis["slab_stride"],
-                before=axis["before"],
-                size=axis["size"],
-            )
-            for axis, start, length in zip(self.axes, starts, lengths, strict=True)
-        ]
-        present: Value | int = facts.channel_block
-        if facts.source_channels % facts.channel_block:
-            done = channel_block * facts.channel_block
-            present = e.minimum(facts.source_channels - done, facts.channel_block)
-        facts_of_source = SlabSource(
-            facts.layout,
-            facts.channel_block,
-            present,
-            self.number["x_channel"],
-            facts.outside,
-        )
-        pack_slab(e, x, self.slab, axes, facts_of_source)
+    def first_along(self, first: Value) -> tuple[int, Value]:
+        """Of how many values along vectors a block is part, and its first."""
+        return self.facts.along, first
 
     def unit(self, unit, x, y, strides, lengths, fresh) -> None:
         """One block of vectors and one tile of runs: all its spread values, tile by
@@ -230,17 +170,14 @@ class _Writer:
         e, facts = self.e, self.facts
         block, run = unit / facts.run_tiles, unit % facts.run_tiles * facts.runs_a_tile
         along = block * facts.block
-        masks: list[Value | None] = [None] * facts.vectors
-        if facts.along % facts.block:
-            left = facts.along - along
-            masks = [
-                e.mask(left - v * facts.lanes, facts.lanes)
-                for v in range(facts.vectors)
-            ]
+        masks = self.masks(*self.first_along(along))
         sums = self.sums + (block * facts.run_count + run) * (
             facts.spread * facts.block
         )
-        sources = [x + e.load(self.runs + (run + r)) for r in range(facts.runs_a_tile)]
+        sources = [
+            x + e.load(self.pointer["runs"] + (run + r))
+            for r in range(facts.runs_a_tile)
+        ]
         tiles = -(-facts.spread // facts.tile)
         width, wider = divmod(facts.spread, tiles)
         spans = [(width + 1, 0, wider), (width, wider, tiles)]
@@ -259,10 +196,7 @@ class _Writer:
         """The sums of one tile over all pixels of the block."""
         e, facts = self.e, self.facts
         lanes, zero = facts.lanes, e.zero(facts.dtype, facts.lanes)
-        if facts.spread_y:
-            sources, y = [x + along for x in sources], y + first
-        else:
-            sources, y = [x + first for x in sources], y + along
+        sources, y = self.tile_origin(first, along, sources, y)
         places = [
             sums
             + ((first + s) * facts.block + (r * facts.spread * facts.block + v * lanes))
@@ -281,13 +215,20 @@ class _Writer:
                 q.carry = rows(
                     axis + 1,
                     [x + offset for x in sources],
-                    y + q.index * numbers["y_stride"],
+                    y + q.index * numbers["result_stride"],
                     q.carry,
                 )
             return q.carry
 
         for total, place in zip(rows(0, sources, y, totals), places, strict=True):
             e.store(total, place)
+
+    def tile_origin(self, first, along, sources, y):
+        """Where a tile reads the runs and y: `first` of what is spread, from `along`
+        of what lies along vectors."""
+        if self.facts.spread_y:
+            return [x + along for x in sources], y + first
+        return [x + first for x in sources], y + along
 
     def pixels(self, width, count, sources, y, masks, totals):
         """Neighbouring pixels of a row, a few a turn where there are few sums."""
@@ -306,7 +247,7 @@ class _Writer:
     def pixel(self, width, q, sources, y, masks, totals):
         """One pixel: each spread value times each vector."""
         e, facts = self.e, self.facts
-        y = y + q * self.axes[-1]["y_stride"]
+        y = y + q * self.axes[-1]["result_stride"]
         sources = [x + q * facts.pixel for x in sources]
         totals = iter(totals)
 
@@ -331,16 +272,16 @@ class _Writer:
 
 @dataclass(frozen=True)
 class Plan:
-    """A launch but for its addresses: the kernel and the numbers it is given."""
+    """A launch but for its addresses: the kernel and the numbers it is given.
+
+    `sums_shape` is (parts, groups, blocks of source channels, and the kernel's own).
+    """
 
     kernel: WeightGradient
+    blocks: Blocks
     numbers: tuple[int, ...]
-    runs: np.ndarray
-    maps: np.ndarray
-    x_offset: int
-    slab_size: int
     chunks: int
-    sums_shape: tuple[int, ...]  # parts, groups, channel blocks, and the kernel's
+    sums_shape: tuple[int, ...]
 
 
 def _channel_block(taps: Taps, itemsize: int, target: Target) -> int:
@@ -375,29 +316,15 @@ def plan(
     Strides are in elements: batch, group, channel, *spatial. y's channels are
     neighbours.
     """
-    itemsize = ITEMSIZES[taps.dtype]
-    channel_block = _channel_block(taps, itemsize, target)
+    channel_block = _channel_block(taps, ITEMSIZES[taps.dtype], target)
     layout = source_layout(taps, x_strides, channel_block)
-    folds, pitch = taps.contiguous, channel_block
-    even = taps.source_channels % channel_block == 0
-    if taps.interior and layout != "strided" and even:
-        layout, pitch = "slabless", x_strides[-1]
-        folds = folds and pitch == channel_block
-    run_length = channel_block * (len(taps.axes[-1].taps) if folds else 1)
-    block = blocking(taps, taps.count[-1], 1, channel_block, itemsize, target)
-    reach = [a.reach(n) for a, n in zip(taps.axes, block, strict=True)]
-    slab_strides = [prod(reach[a + 1 :]) * channel_block for a in range(len(reach))]
-    spatial = x_strides[3:]
-    strides = spatial if layout == "slabless" else tuple(slab_strides)
-    runs = taps.run_offsets(strides, folds)
+    row = (taps.count[-1], 1)
+    blocks = cut(taps, x_strides, y_strides, layout, channel_block, row, target)
+    run_length = channel_block * (len(taps.axes[-1].taps) if blocks.folds else 1)
     spread_y, tile = _sides(taps, run_length, target)
-    spread = taps.channels if spread_y else run_length
-    together = max(
-        r
-        for r in range(1, MOST_RUNS + 1)
-        if len(runs) % r == 0
-        and (r == 1 or (r * spread <= tile.pixels and not spread_y))
-    )
+    together = 1
+    if not spread_y:
+        together = runs_together(len(blocks.runs), run_length, tile.pixels)
     kernel = WeightGradient(
         dtype=taps.dtype,
         rank=len(taps.axes),
@@ -405,64 +332,59 @@ def plan(
         vectors=tile.vectors,
         tile=tile.pixels,
         runs_a_tile=together,
-        run_count=len(runs),
+        run_count=len(blocks.runs),
         run_length=run_length,
         channels=taps.channels,
         source_channels=taps.source_channels,
         channel_block=channel_block,
-        pixel=taps.axes[-1].step * pitch,
-        layout=layout,
+        pixel=taps.axes[-1].step * blocks.pitch,
+        layout=blocks.layout,
         outside=not taps.interior and taps.axes[0].border == "zeros",
         spread_y=spread_y,
     )
-    counts = [-(-n // b) for n, b in zip(taps.count, block, strict=True)]
-    pixel_blocks = taps.batch * prod(counts)
+    return launch_plan(taps, kernel, blocks, taps.groups, x_strides, y_strides)
+
+
+def runs_together(runs: int, length: int, most: int) -> int:
+    """How many runs of `length` fit a tile of `most` sums; it divides `runs`."""
+    fitting = range(1, min(MOST_RUNS, most // length) + 1)
+    return max((n for n in fitting if runs % n == 0), default=1)
+
+
+def launch_plan(
+    taps: Taps,
+    kernel,
+    blocks: Blocks,
+    groups: int,
+    x_strides: tuple[int, ...],
+    y_strides: tuple[int, ...],
+) -> Plan:
+    """Choose parts and shares; the numbers in the order of the kernel's arguments."""
+    pixel_blocks = taps.batch * prod(blocks.counts)
     most = max(1, taps.batch * taps.pixels // PIXELS_A_PART)
-    outer = taps.groups * kernel.channel_blocks
+    outer = groups * kernel.channel_blocks
     parts = min(pixel_blocks, most, -(-CHUNKS // outer))
     shares = min(kernel.units, -(-CHUNKS // (outer * parts)))
     units_a_share = -(-kernel.units // shares)
     shares = -(-kernel.units // units_a_share)
-    slab_size = -(-reach[0] * slab_strides[0] // 16) * 16
-    maps = [axis.index() for axis in taps.axes]
-    numbers = [
+    numbers = (
         parts,
         shares,
         units_a_share,
-        taps.groups,
+        groups,
         pixel_blocks,
-        x_strides[0],
-        x_strides[1],
-        x_strides[2],
-        y_strides[0],
-        y_strides[1],
-        slab_size,
+        *x_strides[:3],
+        *y_strides[:2],
+        blocks.slab_size,
         prod(kernel.sums_shape),
-    ]
-    for a, axis in enumerate(taps.axes):
-        numbers += [
-            counts[a],
-            block[a],
-            axis.count,
-            axis.step,
-            axis.reach(1),
-            spatial[a],
-            slab_strides[a],
-            y_strides[3 + a],
-            sum(len(m) for m in maps[:a]),
-            -axis.first,
-            axis.size,
-        ]
-    first = sum(a.first * s for a, s in zip(taps.axes, spatial, strict=True))
+        *blocks.axis_numbers,
+    )
     return Plan(
         kernel=kernel,
-        numbers=tuple(numbers),
-        runs=runs,
-        maps=np.concatenate(maps).astype(np.int64),
-        x_offset=first if layout == "slabless" else 0,
-        slab_size=0 if layout == "slabless" else slab_size,
+        blocks=blocks,
+        numbers=numbers,
         chunks=outer * parts * shares,
-        sums_shape=(parts, taps.groups, kernel.channel_blocks, *kernel.sums_shape),
+        sums_shape=(parts, groups, kernel.channel_blocks, *kernel.sums_shape),
     )
 
 
