@@ -191,6 +191,7 @@ def _rebase(target: Tensor, result: Tensor) -> None:
             target._attach(result.grad_fn, result.output_nr)
         else:
             record(target, "ZeroBackward0", (target,), lambda g: (None,))
+        target._history += 1  # views made before follow
         return
     replay = target._replay
 

@@ -258,19 +258,27 @@ def _operands(name: str, *values, numbers: str = "either"):
     return checked
 
 
+def _wanted(operand) -> bool:
+    return isinstance(operand, Tensor) and operand.requires_grad
+
+
+_NONE = ((), ())
+
+
 def binary(
     name,
     expression,
     gradient=None,
-    saves=(0, 1),
+    reads=((0, 1), (0, 1)),
     rule=None,
     node=None,
     numbers="either",
 ):
     """An operation of two operands; `numbers` says which of them may be a number.
 
-    `gradient(g, a, b)` gives a thunk an operand; `saves` says which operands it reads
-    (the other arrives as it was passed). `rule` maps the common dtype to the result's.
+    `gradient(g, a, b)` gives a thunk an operand; `reads` says which operands each of
+    them reads: what no wanted gradient reads is not kept, and arrives as None. `rule`
+    maps the common dtype to the result's.
     """
     node = node or f"{name.title().replace('_', '')}Backward0"
 
@@ -282,11 +290,18 @@ def binary(
         out = evaluate(expression, operands, meet, kind)
         if gradient is None or not needs_recording(operands):
             return out
-        saved = tuple(operands[i] for i in saves)
+        kept = [
+            any(
+                i in read and _wanted(each)
+                for read, each in zip(reads, operands, strict=True)
+            )
+            for i in (0, 1)
+        ]
+        saved = tuple(each for each, keep in zip(operands, kept, strict=True) if keep)
 
         def formula(g, *values):
-            read = dict(zip(saves, values, strict=True))
-            return gradient(g, read.get(0), read.get(1))
+            left = iter(values)
+            return gradient(g, *(next(left) if keep else None for keep in kept))
 
         return record(out, node, operands, formula, saved)
 
@@ -295,13 +310,19 @@ def binary(
     return with_out(operation)
 
 
-_mul = binary("mul", ("mul", X, Y), lambda g, a, b: ((lambda: g * b), (lambda: g * a)))
-_add = binary("add", ("add", X, Y), lambda g, a, b: (g, g), ())
-_sub = binary("sub", ("sub", X, Y), lambda g, a, b: (g, lambda: -g), ())
+_mul = binary(
+    "mul",
+    ("mul", X, Y),
+    lambda g, a, b: ((lambda: g * b), (lambda: g * a)),
+    ((1,), (0,)),
+)
+_add = binary("add", ("add", X, Y), lambda g, a, b: (g, g), _NONE)
+_sub = binary("sub", ("sub", X, Y), lambda g, a, b: (g, lambda: -g), _NONE)
 _true_divide = binary(
     "div",
     ("div", X, Y),
     lambda g, a, b: ((lambda: g / b), (lambda: -g * ((a / b) / b))),
+    ((1,), (0, 1)),
     rule=real,
 )
 
@@ -384,14 +405,14 @@ _floor = binary(
     "floor_divide",
     ("floordiv", X, Y),
     lambda g, a, b: ((lambda: g * 0), (lambda: g * 0)),
-    (),
+    _NONE,
     node="DivBackward1",
 )
 _quotient = binary(
     "div_trunc",
     ("trunc", ("div", X, Y)),
     lambda g, a, b: ((lambda: g * 0), (lambda: g * 0)),
-    (),
+    _NONE,
     node="DivBackward1",
 )
 
@@ -416,12 +437,14 @@ _fmod = binary(
     "fmod",
     ("fmod", X, Y),
     lambda g, a, b: (g, lambda: -g * div(a, b, rounding_mode="trunc")),
+    ((), (0, 1)),
     numbers="second",
 )
 _remainder = binary(
     "remainder",
     ("mod", X, Y),
     lambda g, a, b: (g, lambda: -g * div(a, b, rounding_mode="floor")),
+    ((), (0, 1)),
 )
 
 
