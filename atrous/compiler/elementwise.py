@@ -30,6 +30,7 @@ from .layout import (
     memory_order,
     overlaps,
     pieces,
+    tiles,
     widen,
 )
 from .schedules.expressions import scalar_slots
@@ -259,15 +260,18 @@ def _launch(
     found: Plan, inputs: int, sizes: tuple[int, ...], walks: Sequence[Strides]
 ) -> Launch:
     """The launch over merged dimensions."""
-    sizes, walks, tiled = _tiled(sizes, tuple(walks))
+    sizes, walks, tiled = _tiled(sizes, tuple(walks), inputs)
     repeats: tuple[Repeat, ...] = ()
     if len(sizes) > 1 and not tiled:
         rank = len(sizes)
         _, sizes, walks, repeats = widen(sizes, walks, inputs, rank - 2, rank - 1)
-    spec = PointwiseSpec(
-        *_moved(found), len(sizes), tuple([walk_of(walk[-1]) for walk in walks]), tiled
-    )
-    lengths = blocks(sizes)
+    kinds = [walk_of(walk[-1]) for walk in walks]
+    if tiled:
+        for i in range(inputs):
+            if kinds[i] == "strided" and walks[i][-2] == 1:
+                kinds[i] = "turned"
+    spec = PointwiseSpec(*_moved(found), len(sizes), tuple(kinds), tiled)
+    lengths = tiles(sizes) if tiled else blocks(sizes)
     counts = pieces(sizes, lengths)
     numbers = [*sizes, *lengths, *counts]
     for walk in walks:
@@ -304,17 +308,17 @@ def walk_of(stride: int) -> str:
 
 
 def _tiled(
-    sizes: tuple[int, ...], walks: tuple[Strides, ...]
+    sizes: tuple[int, ...], walks: tuple[Strides, ...], inputs: int
 ) -> tuple[tuple[int, ...], tuple[Strides, ...], bool]:
-    """Bring next to the last axis one along which a strided operand is dense."""
+    """Bring next to the last axis one along which a strided input is dense."""
     last = len(sizes) - 1
     if last == 0 or sizes[last] < _TILED:
         return sizes, walks, False
-    for walk in walks:
+    for walk in walks[:inputs]:
         if abs(walk[last]) < 2:
             continue
         for axis in range(last):
-            if abs(walk[axis]) == 1 and sizes[axis] >= _TILED:
+            if walk[axis] == 1 and sizes[axis] >= _TILED:
                 order = [a for a in range(last) if a != axis] + [axis, last]
                 sizes = tuple([sizes[a] for a in order])
                 return sizes, tuple([tuple([w[a] for a in order]) for w in walks]), True

@@ -126,6 +126,15 @@ def blocks(sizes: tuple[int, ...], grain: int = CHUNK, unit: int = 64) -> Stride
     return tuple(lengths)
 
 
+def tiles(sizes: tuple[int, ...], side: int = 64) -> Strides:
+    """As `blocks`, where the last two dimensions are walked in tiles of `side`²."""
+    rows = min(sizes[-2], side)
+    columns = min(-(-max(CHUNK // rows, 1) // side) * side, sizes[-1])
+    outer = sizes[:-2]
+    lengths = blocks(outer, max(CHUNK // (rows * columns), 1), 1) if outer else ()
+    return (*lengths, rows, columns)
+
+
 def pieces(sizes: Sequence[int], lengths: Sequence[int]) -> tuple[int, ...]:
     """How many blocks each dimension has."""
     return tuple(

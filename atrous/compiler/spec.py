@@ -97,9 +97,9 @@ class PointwiseSpec:
     the inputs', `kinds` the scalars' ("weak float" …). `results` are the dtypes that
     are stored. Sizes and strides are given at run time; known beforehand are how many
     dimensions are left once neighbours are merged, and how each operand (inputs,
-    then results) walks along the last one: "unit", "same" (stride 0) or "strided".
-    `tiled` says that the last two are walked in tiles, because some operand lies the
-    other way round.
+    then results) walks along the last one: "unit", "same" (stride 0), "strided", or
+    "turned" (dense along the last but one). `tiled` says that the last two are walked
+    in tiles, because some input is turned.
     """
 
     text: str

@@ -8,8 +8,10 @@ vector an operand and what the expression needs.
     for d0 … in its block
       for i in last block by lanes: results[i] = expressions(inputs[i])
 
-A transposing copy walks tiles of 64 × 64, so that the lines which the strided side
-touches stay in the first cache until each is used up (Lam, Rothberg & Wolf 1991).
+Where some input lies the other way round ("turned": dense along the last dimension but
+one) the last two are walked in tiles of 64 × 64, so that the lines which either side
+touches stay in the first cache until each is used up (Lam, Rothberg & Wolf 1991), and
+in them squares of 16 × 16 are transposed in registers: 64 shuffles for 256 elements.
 """
 
 from __future__ import annotations
@@ -203,10 +205,81 @@ def _nest(e: Emitter, operands, spans, axis: int, tiled: bool, innermost) -> Non
 
 
 def _tiles(e: Emitter, operands, rows, columns, axis: int, innermost) -> None:
+    """The last two axes in tiles; operands that lie the other way are turned."""
+    side = _side(e, operands)
     with e.loop("rows", rows[1], start=rows[0], step=TILE) as j:
         last = e.minimum(j.index + TILE, rows[1])
         with e.loop("columns", columns[1], start=columns[0], step=TILE) as i:
-            span = i.index, e.minimum(i.index + TILE, columns[1])
-            with e.loop(f"d{axis}", last, start=j.index) as d:
-                moved = [operand.moved(e, d.index, axis) for operand in operands]
-                innermost(moved, span)
+            end = e.minimum(i.index + TILE, columns[1])
+            whole_rows = last - (last - j.index) % side
+            whole = end - (end - i.index) % side
+
+            def plain(first: Value, stop: Value, span: tuple[Value, Value]) -> None:
+                with e.loop(f"d{axis}", stop, start=first) as d:
+                    moved = [operand.moved(e, d.index, axis) for operand in operands]
+                    innermost(moved, span)
+
+            with (
+                e.loop("blocks", whole_rows, start=j.index, step=side) as block,
+                e.loop("block", whole, start=i.index, step=side) as k,
+            ):
+                _block(e, operands, (block.index, k.index), axis, side, innermost)
+            plain(j.index, whole_rows, (whole, end))
+            plain(whole_rows, last, (i.index, end))
+
+
+def _side(e: Emitter, operands) -> int:
+    """A square block's side: a vector of the widest operand, at most 16 of them."""
+    widest = max(e.type(stored(operand.dtype)).itemsize for operand in operands)
+    return min(16, e.target.lanes(widest))
+
+
+def _block(e: Emitter, operands, corner, axis: int, side: int, innermost) -> None:
+    """A square block, in which operands of walk "turned" are transposed beforehand.
+
+    Their rows run along `axis`: `side` of these are read, transposed in registers and
+    laid down on the stack as the rows that the others have.
+    """
+    first, start = corner
+    here = []
+    for operand in operands:
+        if operand.walk != "turned":
+            here.append(operand)
+            continue
+        rows = [
+            e.load(
+                e.at(
+                    operand.pointer, first, (start + row, operand.strides[operand.axis])
+                ),
+                side,
+            )
+            for row in range(side)
+        ]
+        scratch = e.scratch(stored(operand.dtype), side * side)
+        for row, vector in enumerate(transposed(e, rows)):
+            e.store(vector, e.at(scratch, row * side))
+        here.append((operand, scratch))
+    with e.loop(f"d{axis}", side) as d:
+        moved = []
+        for operand in here:
+            if isinstance(operand, tuple):
+                operand, scratch = operand
+                place = e.at(scratch, (d.index, side), start * -1)
+                moved.append(replace(operand, pointer=place, walk="unit"))
+            else:
+                moved.append(operand.moved(e, first + d.index, axis))
+        innermost(moved, (start, start + side))
+
+
+def transposed(e: Emitter, rows: list[Value]) -> list[Value]:
+    """A square of vectors, its rows become columns: log2(n) rounds of interleaving."""
+    n = len(rows)
+    low = [lane // 2 + (lane % 2) * n for lane in range(n)]
+    high = [lane + n // 2 for lane in low]
+    for _ in range(n.bit_length() - 1):
+        rows = [
+            e.shuffle(rows[i], rows[i + n // 2], order)
+            for i in range(n // 2)
+            for order in (low, high)
+        ]
+    return rows
