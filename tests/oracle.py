@@ -9,7 +9,7 @@ its largest partial sum, an elementary function by a few steps of its own value.
 are granted with a factor of 8, in units of the dtype's eps. Where a problem magnifies
 errors (the variance of a nearly constant channel), that is measured: by how much
 torch's own result changes if every input changes by one rounding step. It counts up to
-sqrt(eps) of the result.
+sqrt(eps) of the result (of 1, if that is smaller).
 """
 
 import importlib
@@ -21,6 +21,7 @@ import torch
 
 CASTS = {"torch.float16": 2.0**-10, "torch.bfloat16": 2.0**-7}
 SLACK = 8
+NEARBY = 8  # how many neighbours of the inputs show how a problem magnifies rounding
 
 
 class NotConvertible(TypeError):
@@ -181,7 +182,7 @@ def tolerance(expected: np.ndarray, dtype: str, terms: int, noise: float) -> np.
     finite = np.abs(np.where(np.isfinite(expected), expected, 0))
     largest = finite.max(initial=0)
     rounding = SLACK * eps * (finite + math.sqrt(terms) * largest)
-    return rounding + min(SLACK * noise, math.sqrt(eps) * largest)
+    return rounding + min(SLACK * noise, math.sqrt(eps) * max(largest, 1))
 
 
 def noise_between(first, second) -> float:
@@ -192,6 +193,12 @@ def noise_between(first, second) -> float:
             gap = np.abs(array(one).astype(np.float64) - array(other))
             most = max(most, gap[np.isfinite(gap)].max(initial=0))
     return float(most)
+
+
+def step_of(value) -> float:
+    """The rounding step at 1 of the coarsest floating point tensor in a nest."""
+    dtypes = {each.dtype for each in leaves(value) if each.dtype.is_floating_point}
+    return max((torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
 
 
 def gradients(outputs: list, inputs: list, T, seed: int, create_graph=False) -> list:
@@ -263,9 +270,11 @@ def verdicts(ours: Callable, theirs: Callable, T, inputs, orders: int) -> Iterat
         if reason:
             near = (
                 list(results(theirs, torch, inputs, orders, rounding_step(seed)))[index]
-                for seed in range(3)
+                for seed in range(NEARBY)
             )
             noise = max(noise_between(each, wanted) for each in near)
+            # A cotangent is about 1: its own rounding step is what cancellation leaves.
+            noise = max(noise, step_of(wanted)) if index else noise
             reason = COMPARE[index](got, wanted, terms, noise)
         yield KINDS[index], reason
 
