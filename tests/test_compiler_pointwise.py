@@ -309,6 +309,16 @@ def test_threads_do_not_change_bits(kernels, monkeypatch):
     assert results[0] == results[1] == results[2]
 
 
+def test_numbers_too_large_are_infinite(kernels):
+    x = np.ones(40, "f4")
+    exprs = (("mul", IN, ("scalar", 0)), ("mul", IN, ("const", -1e300)))
+    large, least = compiler.pointwise(exprs, x, scalars=(1e39,))
+    assert (large == np.inf).all() and (least == -np.inf).all()
+    np.testing.assert_array_equal(
+        (large, least), reference.pointwise(exprs, (x,), (1e39,))
+    )
+
+
 def test_a_result_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"out is \(3,\), the result is \(4,\)"):
         compiler.pointwise(IN, np.zeros(4), out=np.zeros(3))

@@ -14,6 +14,7 @@ Kernels have one type, `void kernel(i64 *arguments, i64 chunk, i64 worker)`.
 The IR is text from the start: LLVM's own parser checks every type when it reads it.
 """
 
+import math
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -249,8 +250,8 @@ class Emitter:
         self._listing.append("  " * self._depth + text)
 
     def call(
-        self, type: Type | None, function: str, *values, pure=True
-    ) -> Value | None:
+        self, type: Type | None, function: str, *values
+    ) -> Any:
         """Call an intrinsic or a C function by name; `type` None returns nothing."""
         given = ", ".join(value.type.ir for value in values)
         result = "void" if type is None else type.ir
@@ -776,25 +777,32 @@ class Emitter:
         return Kernel(self.name, ir, "\n".join(self._listing) + "\n")
 
 
+def _packed(value: float, code: str) -> bytes:
+    """The bytes of a float of that format; one that is too large is infinite."""
+    try:
+        return struct.pack(f"<{code}", value)
+    except OverflowError:
+        return struct.pack(f"<{code}", math.inf if value > 0 else -math.inf)
+
+
 def bits(value, dtype: str) -> int:
     """A number as the integer whose low bits it is: how a scalar argument travels."""
     if "float" not in dtype:
         return int(value)
     if dtype == "bfloat16":
-        return struct.unpack("<I", struct.pack("<f", value))[0] >> 16
+        return int.from_bytes(_packed(value, "f"), "little") >> 16
     code = {"float16": "e", "float32": "f", "float64": "d"}[dtype]
-    return int.from_bytes(struct.pack(f"<{code}", value), "little", signed=True)
+    return int.from_bytes(_packed(value, code), "little", signed=True)
 
 
 def _float_text(name: str, value: float) -> str:
     """A float constant as IR spells it: the bits of a double, or of the half types."""
     if name == "bfloat16":
-        upper = struct.unpack("<I", struct.pack("<f", value))[0] >> 16
-        return f"0xR{upper:04X}"
+        return f"0xR{bits(value, name):04X}"
     if name == "float16":
-        return f"0xH{struct.unpack('<H', struct.pack('<e', value))[0]:04X}"
+        return f"0xH{bits(value, name) & 0xFFFF:04X}"
     if name == "float32":  # IR wants a double that a float can hold
-        value = struct.unpack("<f", struct.pack("<f", value))[0]
+        value = struct.unpack("<f", _packed(value, "f"))[0]
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
