@@ -7,6 +7,7 @@ import numpy as np
 from ..tensor import Tensor
 from .operands import result_type
 from .pointwise import check_tensor
+from .views import broadcast_tensors
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
 
@@ -23,7 +24,7 @@ def cosine_similarity(
             f"cosine_similarity: expected common dtype to be floating point, yet it is"
             f" {kind}"
         )
-    x1, x2 = (each.to(kind) for each in (x1, x2))
+    x1, x2 = broadcast_tensors(x1.to(kind), x2.to(kind))
     first, second = (
         each / each.norm(2, dim, keepdim=True).clamp_min(eps) for each in (x1, x2)
     )

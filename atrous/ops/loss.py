@@ -123,6 +123,12 @@ class _Targets:
         """The weights summed: what "mean" divides by."""
         return self.factor.sum(dtype=np.float64).astype(self.factor.dtype)
 
+    def share(self, divisor) -> np.ndarray:
+        """The part of each place in the result; none, even of nothing, where ignored."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            part = self.factor / divisor
+        return np.where(self.factor == 0, 0, part).astype(self.factor.dtype)
+
 
 def _check_input(name: str, input: Tensor) -> None:
     if not input.dtype.is_floating_point:
@@ -283,8 +289,7 @@ def _losses(input: Tensor, targets: _Targets, level: np.ndarray) -> np.ndarray:
 
 def _fused(g, x, targets, divisor, level, reduction, normalise) -> Tensor:
     """w_t · (softmax(x) - one_hot) · g, in one pass."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scale = _at_places(g, reduction, targets) / divisor * targets.factor
+    scale = _at_places(g, reduction, targets) * targets.share(divisor)
     wide = x.dtype.compute.name
     one, zero = ("const", 1.0), ("const", 0.0)
     if normalise:
@@ -292,9 +297,8 @@ def _fused(g, x, targets, divisor, level, reduction, normalise) -> Tensor:
         slope = ("sub", share, ("where", _HIT, one, zero))
     else:
         slope = ("where", _HIT, ("const", -1.0), zero)
-    ignored = ("eq", ("in", 3), zero)
     array = compiler.pointwise(
-        ("cast", x.dtype.name, ("where", ignored, zero, ("mul", slope, ("in", 3)))),
+        ("cast", x.dtype.name, ("mul", slope, ("in", 3))),
         *(x._array, targets.classes, targets.index, scale.astype(wide), level),
         dtypes=(x.dtype.name, "int64", "int64", wide, wide),
     )
@@ -312,7 +316,7 @@ def _composed(g, x, targets, divisor, reduction, normalise) -> Tensor:
     hit = Tensor._of((targets.classes == targets.index).astype(x.dtype.compute))
     if reduction == "none":
         g = g.unsqueeze(1)
-    scale = g * Tensor._of(np.asarray(targets.factor / divisor))
+    scale = g * Tensor._of(targets.share(divisor))
     if not normalise:
         return -hit * scale
     return (log_softmax(x, 1).exp() - hit) * scale

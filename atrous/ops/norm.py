@@ -150,16 +150,19 @@ def group_norm(
             f" input size {list(input.shape)}"
         )
     _check_parameters("group_norm", input, channels, weight=weight, bias=bias)
-    grouped = input.reshape(batch, num_groups, within, *positions)
+    grouped = (batch, num_groups, within, *positions)
     shape = (1, num_groups, within, *[1] * len(positions))
-    statistics = Statistics.of(grouped, tuple(range(2, grouped.ndim)), eps)
+    statistics = Statistics.of(
+        input.detach().reshape(grouped), tuple(range(2, len(grouped))), eps
+    )
     return standardised(
         "NativeGroupNormBackward0",
-        grouped,
+        input,
         statistics,
         _shaped(weight, shape),
         _shaped(bias, shape),
-    ).reshape(input.shape)
+        grouped,
+    )
 
 
 def layer_norm(

@@ -6,6 +6,7 @@ an element a window, and its gradient's gradient picks the same ones.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -92,6 +93,11 @@ def _avg_pool(rank: int):
         count_include_pad=True,
         divisor_override=None,
     ):
+        check_tensor(name, "input", input)
+        if not input.is_floating_point() and input.dtype is not dtypes.int64:
+            raise NotImplementedError(
+                f"{name}: not implemented for '{input.dtype.alias}' tensors."
+            )
         if divisor_override == 0:
             raise RuntimeError(f"{name}: divisor must be not zero.")
         spec = _spec(
@@ -154,10 +160,11 @@ def _lp_pool(rank: int):
         spec = _spec(
             *(name, "average", rank, input, kernel_size, stride, 0, 1),
             ceil_mode=ceil_mode,
-            divisor_override=1,
         )
-        total = _average(_node("AvgPool", rank), input**norm_type, spec)
-        return (total.sign() * total.abs().relu()) ** (1.0 / norm_type)
+        average = _average(_node("AvgPool", rank), input**norm_type, spec)
+        # As in torch, a window cut short by `ceil_mode` counts as a whole one.
+        total = average.sign() * average.abs().relu() * math.prod(spec.kernel)
+        return total ** (1.0 / norm_type)
 
     lp_pool.__name__ = lp_pool.__qualname__ = name
     lp_pool.__doc__ = f"""(Σ xᵖ)^(1/p) of each window, p = `norm_type`.

@@ -169,7 +169,8 @@ def huber_loss(
     operands = (input, target, float(delta))
     if weight is not None:
         loss = totalled("HuberLossBackward0", _HUBER, operands, kind, "none")
-        return _weighted("huber_loss", loss, weight, reduction)
+        # Unlike the others, and as in torch, its mean divides by the count.
+        return _total(_weighted("huber_loss", loss, weight, "none"), reduction)
     return totalled("HuberLossBackward0", _HUBER, operands, kind, reduction)
 
 

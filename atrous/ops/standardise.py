@@ -56,11 +56,17 @@ def standardised(
     statistics: Statistics,
     weight: Tensor | None,
     bias: Tensor | None,
+    grouped: tuple[int, ...] | None = None,
 ) -> Tensor:
-    """h · w + b; `weight` and `bias` are of one shape, which broadcasts to the input's."""
+    """h · w + b; `weight` and `bias` are of one shape, which broadcasts to the input's.
+
+    `grouped`: the shape as which the input is seen (statistics and parameters fit it).
+    """
     wide = statistics.mean.dtype.name
     expression = _H
-    arrays = [input._array, statistics.mean, statistics.inv]
+    shape = input._array.shape
+    seen = shape if grouped is None else grouped
+    arrays = [input._array.reshape(seen), statistics.mean, statistics.inv]
     names = [input.dtype.name, wide, wide]
     for each, operation in ((weight, "mul"), (bias, "add")):
         if each is not None:
@@ -70,15 +76,19 @@ def standardised(
     array = compiler.pointwise(
         ("cast", input.dtype.name, expression), *arrays, dtypes=tuple(names)
     )
-    out = Tensor._of(array, input.dtype)
+    out = Tensor._of(array.reshape(shape), input.dtype)
     held = bias if weight is None else weight
-    shape = statistics.mean.shape if held is None else held._array.shape
+    parameters = statistics.mean.shape if held is None else held._array.shape
 
     def formula(g, x, w=None):
+        if grouped is not None:
+            g, x = g.reshape(seen), x.reshape(seen)
         # With a graph wanted, the gradient is written with operations that have one.
         if is_grad_enabled():
-            return _composed(g, x, w, statistics)
-        return _fused(g, x, w, statistics, shape)
+            by_input, *rest = _composed(g, x, w, statistics)
+        else:
+            by_input, *rest = _fused(g, x, w, statistics, parameters)
+        return (lambda: by_input().reshape(shape)), *rest
 
     saved = (input,) if weight is None else (input, weight)
     return record(out, node, (input, weight, bias), formula, saved)
