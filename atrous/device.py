@@ -10,11 +10,11 @@ class device:
 
     _TYPES = ("cpu", "cuda", "mps", "xpu", "meta")
 
-    def __init__(self, type: str | int | device, index: int | None = None):
+    def __init__(self, type, index: int | None = None):
         if isinstance(type, device):
-            type, index = type.type, type.index
+            type, index = str(type), None
         elif isinstance(type, int):
-            type, index = "cuda", type
+            type = f"cuda:{type}"
         kind, colon, number = type.partition(":")
         if kind not in self._TYPES:
             raise RuntimeError(
@@ -25,7 +25,8 @@ class device:
             if not number.isdigit():
                 raise RuntimeError(f"Invalid device string: '{type}'")
             index = int(number)
-        self.type, self.index = kind, index
+        self.type: str = kind
+        self.index: int | None = index
 
     def __eq__(self, other) -> bool:
         return (

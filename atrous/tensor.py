@@ -8,6 +8,8 @@ over: it must be fresh memory, never a view of another tensor's (that is `_view`
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from . import autograd, dtypes
 from .autograd import engine, function, graph
 from .autograd.modes import enable_grad, modes
 from .device import channels_last, channels_last_3d, contiguous_format, cpu, strided
-from .dtypes import dtype
+from .dtypes import dtype as DType
 from .storage import Storage, address, contiguous_strides
 
 
@@ -59,13 +61,13 @@ class Tensor:
 
     _array: np.ndarray
     _storage: Storage
-    dtype: dtype
+    dtype: DType
     _requires = False
     _grad: Tensor | None = None
     _node: graph.Node | None = None
     _index = 0
     _base: Tensor | None = None  # the tensor that this one is a view of
-    _replay = None  # base -> this view
+    _replay: Callable | None = None  # base -> this view
     _history = 0  # how often writes through views changed this base's graph
     _seen = 0  # the base's _history when this view's node was made
     _accumulator: weakref.ref | None = None
@@ -79,27 +81,61 @@ class Tensor:
         tensor._take(_legacy(args, dtype or dtypes.get_default_dtype()), dtype)
         return tensor
 
+    if TYPE_CHECKING:
+        # `methods` installs the operations; the type checker takes any name for one.
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> Any: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __iter__(self) -> Any: ...
+
+        __add__: Any
+        __radd__: Any
+        __sub__: Any
+        __rsub__: Any
+        __mul__: Any
+        __rmul__: Any
+        __truediv__: Any
+        __rtruediv__: Any
+        __floordiv__: Any
+        __mod__: Any
+        __pow__: Any
+        __rpow__: Any
+        __matmul__: Any
+        __and__: Any
+        __or__: Any
+        __xor__: Any
+        __neg__: Any
+        __pos__: Any
+        __abs__: Any
+        __invert__: Any
+        __lt__: Any
+        __le__: Any
+        __gt__: Any
+        __ge__: Any
+        __eq__: Any
+        __ne__: Any
+
     # Making
 
     @classmethod
-    def _of(cls, array: np.ndarray, dtype: dtype | None = None) -> Tensor:
+    def _of(cls, array: np.ndarray, dtype: DType | None = None) -> Tensor:
         """A tensor that owns `array`, fresh memory in any dense physical order."""
         tensor = object.__new__(cls)
         tensor._take(array, dtype)
         return tensor
 
-    def _take(self, array: np.ndarray, dtype: dtype | None = None) -> None:
+    def _take(self, array: np.ndarray, dtype: DType | None = None) -> None:
         hidden = not array.flags.c_contiguous
         self._array = array
         self._storage = Storage(array, hidden)
         self.dtype = dtypes.BY_STORAGE[array.dtype] if dtype is None else dtype
-        if hidden:
+        if self._storage.followers is not None:
             self._storage.followers.append(weakref.ref(self))
         if modes.inference:
             self._inference = True
 
     @classmethod
-    def _sharing(cls, array: np.ndarray, dtype: dtype | None = None) -> Tensor:
+    def _sharing(cls, array: np.ndarray, dtype: DType | None = None) -> Tensor:
         """A tensor over memory that others hold, in the strides they see (from_numpy)."""
         tensor = object.__new__(cls)
         tensor._array = array
@@ -111,7 +147,7 @@ class Tensor:
         """The same memory and version counter, no history."""
         return self._over(self._array)
 
-    def _over(self, array: np.ndarray, dtype: dtype | None = None) -> Tensor:
+    def _over(self, array: np.ndarray, dtype: DType | None = None) -> Tensor:
         tensor = object.__new__(Tensor)
         tensor._array = array
         storage = tensor._storage = self._storage
@@ -129,6 +165,7 @@ class Tensor:
             view._base, view._replay = self, replay
         else:
             first = self._replay
+            assert first is not None
             view._base, view._replay = self._base, lambda base: replay(first(base))
         view._seen = view._base._history
         return view
@@ -422,7 +459,7 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        """The same memory without history; assigning puts other memory under this tensor."""
+        """The same memory without history; assigning puts other memory under it."""
         alias = self._alias()
         if not modes.inference:
             alias._inference = self._inference
@@ -461,6 +498,7 @@ class Tensor:
 
     def _renew(self) -> None:
         """A write changed the base's graph: make this view's node again from there."""
+        assert self._base is not None and self._replay is not None
         self._seen = self._base._history
         with enable_grad():
             again = self._replay(self._base)
@@ -481,7 +519,7 @@ class Tensor:
     def backward(
         self, gradient=None, retain_graph=None, create_graph=False, inputs=None
     ) -> None:
-        """Add this tensor's gradient to every leaf's `grad`; see `autograd.backward`."""
+        """Add the gradient of this to every leaf's `grad`; see `autograd.backward`."""
         engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook):
@@ -504,8 +542,9 @@ class Tensor:
             raise RuntimeError(
                 "can't retain_grad on Tensor that has requires_grad=False"
             )
-        if self.grad_fn is not None:
-            self._node.retained[self._index] = weakref.ref(self)
+        node = self.grad_fn
+        if node is not None:
+            node.retained[self._index] = weakref.ref(self)
 
     @property
     def retains_grad(self) -> bool:
@@ -564,7 +603,7 @@ def _rebuild(kind, array, dtype, requires_grad, extra) -> Tensor:
     return tensor
 
 
-def _legacy(args: tuple, dtype: dtype) -> np.ndarray:
+def _legacy(args: tuple, dtype: DType) -> np.ndarray:
     """The array of `Tensor(...)`: sizes, or one sequence of values."""
     if len(args) == 1 and isinstance(args[0], Tensor):
         return args[0]._array.copy()

@@ -33,7 +33,7 @@ def result_type(*operands) -> dtype:
             rank, kind = 2, dtypes.of_number(each)
         held = ranked[rank]
         ranked[rank] = kind if held is None else dtypes.promote_types(held, kind)
-    result = None
+    result: dtype | None = None
     for kind in ranked:
         if kind is not None and (result is None or kind.category > result.category):
             result = kind
@@ -50,7 +50,7 @@ def lowered(expression, kinds: tuple, common: dtype | None):
             leaves.append(("scalar", scalars))
             scalars += 1
         else:
-            leaf = ("in", inputs)
+            leaf: tuple = ("in", inputs)
             if common is not None and kind is not common:
                 leaf = ("cast", common.name, leaf)
             leaves.append(leaf)
