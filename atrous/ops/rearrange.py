@@ -122,7 +122,8 @@ def _interleaved(input: Tensor, times: int, place: int) -> Tensor:
         return input.reshape(1).expand(times).clone()
     larger = (*shape[: place + 1], times, *shape[place + 1 :])
     copies = unsqueeze(input, place + 1).expand(larger)
-    return copies.reshape(*shape[:place], shape[place] * times, *shape[place + 1 :])
+    merged = (*shape[:place], shape[place] * times, *shape[place + 1 :])
+    return copies.clone().view(merged)
 
 
 # Reversing and rolling
@@ -215,13 +216,22 @@ def rot90(input: Tensor, k: int = 1, dims=(0, 1)) -> Tensor:
             f" = {dims[1]}"
         )
     first, second = (_plane_axis(dim, input.dim()) for dim in dims)
-    turns = k % 4
+    turned = _turned(input._array, k % 4, first, second)
+    return _moved(
+        input,
+        copied(turned, input.dtype),
+        "Rot90Backward0",
+        lambda g: rot90(g, -k, dims),
+    )
+
+
+def _turned(array: np.ndarray, turns: int, first: int, second: int) -> np.ndarray:
+    """A view turned in a plane; as NumPy's rot90."""
     if turns == 0:
-        return input.clone()
+        return array
     if turns == 2:
-        return flip(input, (first, second))
-    turned = flip(input, (second if turns == 1 else first,))
-    return turned.transpose(first, second).clone()
+        return np.flip(array, (first, second))
+    return np.flip(array, second if turns == 1 else first).swapaxes(first, second)
 
 
 def _plane_axis(dim: int, rank: int) -> int:
@@ -334,7 +344,14 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     if input.dim() == 1:
         return diag_embed(input, diagonal)
     if input.dim() == 2:
-        return diagonal_of(input, diagonal).clone()
+        view = diagonal_of(input.detach(), diagonal)
+        shape = tuple(input.shape)
+        return _moved(
+            input,
+            copied(view._array, input.dtype),
+            "DiagonalBackward0_copy",
+            lambda g: diagonal_embedded(g, shape, diagonal, 0, 1),
+        )
     raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
 
 

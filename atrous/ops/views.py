@@ -456,6 +456,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.shape)
 
 
+@variadic("size")
 def broadcast_to(input: Tensor, size) -> Tensor:
     """`input.expand(size)`."""
     return expand(input, size)
