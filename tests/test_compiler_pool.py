@@ -55,7 +55,7 @@ DILATED = (
 
 
 @pytest.mark.parametrize("layout", [plain, last])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
 def test_maxima_and_their_gradient(on_target, layout, dtype):
     rng = np.random.default_rng(1)
     for shape, numbers in (*PROBLEMS, *DILATED):
@@ -73,8 +73,7 @@ def test_maxima_and_their_gradient(on_target, layout, dtype):
         np.testing.assert_array_equal(compiler.pool_pick(problem, x, indices), y)
 
 
-@pytest.mark.parametrize("layout", [plain, last])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout, dtype", [(plain, "float64"), (last, "float32")])
 def test_averages_and_their_gradient(on_target, layout, dtype):
     rng = np.random.default_rng(2)
     eps = np.finfo(dtype).eps

@@ -6,11 +6,18 @@ from math import prod
 
 import atrous.compiler as compiler
 
-from . import memory, reference
-from .cache import kernel
+from . import cache, memory, reference
 from .elementwise import dtype_name, walk_of
-from .layout import CHUNK, blocks, broadcast_strides, collapse, memory_order, pieces
-from .pool import run
+from .launch import Launch, remember
+from .layout import (
+    CHUNK,
+    blocks,
+    broadcast_strides,
+    collapse,
+    dense,
+    memory_order,
+    pieces,
+)
 from .spec import SoftmaxSpec
 
 #: An axis shorter than this is not worth a vector.
@@ -40,10 +47,26 @@ def _solve(log: bool, gradient: bool, arrays: tuple, axis: int, dtype: str | Non
         loaded = [reference.load(array, dtype) for array in arrays]
         define = reference.softmax_gradient if gradient else reference.softmax
         return reference.store(define(*loaded, axis, log), dtype)
-    walks = [broadcast_strides(array, shape) for array in arrays]
-    order = memory_order(len(shape), (walks[-1], *walks[:-1]))
+    walks = tuple([broadcast_strides(array, shape) for array in arrays])
+    key = log, gradient, dtype, shape, walks, axis, cache.here().name
+    recipe = _recipes.get(key)
+    if recipe is None:
+        recipe = _recipe(log, gradient, dtype, shape, walks, axis)
+        remember(_recipes, key, recipe)
+    launch, order = recipe
     out = memory.empty(shape, arrays[-1].dtype, order)
-    walks.append(broadcast_strides(out, shape))
+    launch(arrays, (out,))
+    return out
+
+
+#: Launch and memory order of results, of problems met before.
+_recipes: dict[tuple, tuple[Launch, tuple[int, ...]]] = {}
+
+
+def _recipe(log, gradient, dtype, shape, walks, axis):
+    """The launch for operands of these strides, and the order in which results lie."""
+    order = memory_order(len(shape), walks[::-1])
+    walks = (*walks, dense(shape, order))
     ahead = [a for a in order if a != axis]
     kept, kept_walks = collapse(
         tuple([shape[a] for a in ahead]),
@@ -65,12 +88,10 @@ def _solve(log: bool, gradient: bool, arrays: tuple, axis: int, dtype: str | Non
     lengths = blocks(kept, max(1, CHUNK // length), unit) if kept else ()
     sizes, lengths = (*kept, length), (*lengths, length)
     counts = pieces(sizes, lengths)
-    arguments = [array.ctypes.data for array in (*arrays, out)]
-    arguments += (*sizes, *lengths, *counts)
+    numbers = [*sizes, *lengths, *counts]
     for walk in walks:
-        arguments += walk
-    run(_kernel(spec), arguments, prod(counts))
-    return out
+        numbers += walk
+    return Launch(_kernel(spec), numbers, prod(counts)), order
 
 
 def _lanes_along(kept: tuple[int, ...], length: int, walk: tuple[int, ...]) -> str:
@@ -87,4 +108,4 @@ def _kernel(spec: SoftmaxSpec) -> int:
 
         return schedule.build(spec, target)
 
-    return kernel(("softmax", spec), build)
+    return cache.kernel(("softmax", spec), build)

@@ -15,11 +15,10 @@ from math import prod
 
 import numpy as np
 
-from . import memory
-from .cache import kernel
+from . import cache, memory
 from .elementwise import dtype_name, walk_of
+from .launch import Launch, remember
 from .layout import CHUNK, blocks, broadcast_strides, collapse, memory_order, pieces
-from .pool import run
 from .resampling import Band, bands
 from .schedules.pool import BandKernel, PoolKernel
 from .spec import PoolSpec, ResampleSpec
@@ -110,16 +109,28 @@ def _launch(spec: PoolSpec, form: str, operands, tables) -> None:
     out = operands[-1]
     if out.size == 0:
         return
-    axes = (0, *range(2, out.ndim), 1)  # batch, places, channels
-    walks = []
-    for operand in operands:
-        strides = broadcast_strides(operand, operand.shape)
-        walks.append(tuple([strides[axis] for axis in axes]))
-    sizes = tuple([out.shape[axis] for axis in axes])
+    strides = tuple([broadcast_strides(each, each.shape) for each in operands])
+    key = spec, form, strides, cache.here().name
+    launch = _launches.get(key)
+    if launch is None:
+        launch = remember(_launches, key, _launch_of(spec, form, out.shape, strides))
+    launch(operands, (*tables, *_divisors(spec)), (spec.divisor_override or 1,), _SLOT)
+
+
+#: Launches of problems met before.
+_launches: dict[tuple, Launch] = {}
+#: The divisor travels behind the numbers, as a scalar.
+_SLOT = ((0, "int64"),)
+
+
+def _launch_of(spec: PoolSpec, form: str, shape, strides) -> Launch:
+    """Loops over batch, places and channels of the result."""
+    rank = len(spec.size)
+    axes = (0, *range(2, rank + 2), 1)
+    walks = [tuple([each[axis] for axis in axes]) for each in strides]
+    sizes = tuple([shape[axis] for axis in axes])
     lengths = blocks(sizes)
     counts = pieces(sizes, lengths)
-    rank = len(spec.size)
-    divisors = _divisors(spec)
     dilations = (1,) * rank if spec.adaptive is not None else spec.dilation
     key = PoolKernel(
         form,
@@ -128,13 +139,11 @@ def _launch(spec: PoolSpec, form: str, operands, tables) -> None:
         tuple([walk_of(walk[-1]) for walk in walks]),
         spec.divisor_override is not None,
     )
-    arguments = [operand.ctypes.data for operand in operands]
-    arguments += (*sizes, *lengths, *counts)
+    numbers = [*sizes, *lengths, *counts]
     for walk in walks:
-        arguments += walk
-    arguments += [table.ctypes.data for table in (*tables, *divisors)]
-    arguments += (*dilations, *spec.size, spec.divisor_override or 1)
-    run(_kernel(key), arguments, prod(counts))
+        numbers += walk
+    numbers += [*dilations, *spec.size]
+    return Launch(_kernel(key), numbers, prod(counts))
 
 
 def _kernel(key: PoolKernel) -> int:
@@ -145,7 +154,7 @@ def _kernel(key: PoolKernel) -> int:
 
         return schedule.build(key, target)
 
-    return kernel(("pool", key), build)
+    return cache.kernel(("pool", key), build)
 
 
 # ------------------------------------------------------------------ resampling
@@ -172,7 +181,19 @@ def _banded(x: np.ndarray, axis: int, band: Band, dtype: str | None) -> np.ndarr
     if y.size == 0:
         return y
     strides = broadcast_strides(x, x.shape), broadcast_strides(y, shape)
-    order = memory_order(x.ndim, strides[::-1])
+    name = dtype or dtype_name(x)
+    key = name, shape, strides, axis, band.weights.shape[1], cache.here().name
+    launch = _launches.get(key)
+    if launch is None:
+        launch = _band_launch(name, shape, strides, axis, band.weights.shape[1])
+        remember(_launches, key, launch)
+    launch((x, y), (band.table, band.weights))
+    return y
+
+
+def _band_launch(dtype: str, shape, strides, axis: int, taps: int) -> Launch:
+    """Loops over the kept dimensions, merged, and the rows of the band."""
+    order = memory_order(len(shape), strides[::-1])
     ahead = [a for a in order if a != axis]
     kept, walks = collapse(
         tuple([shape[a] for a in ahead]),
@@ -180,22 +201,15 @@ def _banded(x: np.ndarray, axis: int, band: Band, dtype: str | None) -> np.ndarr
     )
     if not kept:
         kept, walks = (1,), ((0,), (1,))
-    key = BandKernel(
-        dtype or dtype_name(x), len(kept), tuple([walk_of(walk[-1]) for walk in walks])
-    )
-    inner = blocks(kept, max(1, CHUNK // band.rows), 64)
-    sizes, lengths = (*kept, band.rows), (*inner, band.rows)
+    rows = shape[axis]
+    key = BandKernel(dtype, len(kept), tuple([walk_of(walk[-1]) for walk in walks]))
+    sizes = (*kept, rows)
+    lengths = (*blocks(kept, max(1, CHUNK // rows), 64), rows)
     counts = pieces(sizes, lengths)
-    arguments = [x.ctypes.data, y.ctypes.data, *sizes, *lengths, *counts]
+    numbers = [*sizes, *lengths, *counts]
     for walk, whole in zip(walks, strides, strict=True):
-        arguments += (*walk, whole[axis])
-    arguments += (
-        band.table.ctypes.data,
-        band.weights.ctypes.data,
-        band.weights.shape[1],
-    )
-    run(_band_kernel(key), arguments, prod(counts))
-    return y
+        numbers += (*walk, whole[axis])
+    return Launch(_band_kernel(key), [*numbers, taps], prod(counts))
 
 
 def _band_kernel(key: BandKernel) -> int:
@@ -206,4 +220,4 @@ def _band_kernel(key: BandKernel) -> int:
 
         return schedule.build_band(key, target)
 
-    return kernel(("band", key), build)
+    return cache.kernel(("band", key), build)

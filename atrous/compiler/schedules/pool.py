@@ -56,10 +56,9 @@ OPERANDS = {
 class _Builder:
     """Operands, tables and loops of one kernel.
 
-    Arguments: addresses; sizes, lengths and numbers of blocks of batch, places, and
-    channels; strides by operand; a table for each axis of the places and, for an
-    average's gradient, one of the windows' divisors; dilations; sizes of the input;
-    the divisor.
+    Arguments: addresses of operands, of a table for each axis of the places, and of one
+    of the windows' divisors for each; sizes, lengths and numbers of blocks of batch,
+    places and channels; strides by operand; dilations; sizes of the input; the divisor.
     """
 
     def __init__(self, key: PoolKernel, target: Target) -> None:
@@ -67,7 +66,8 @@ class _Builder:
         self.e = e = Emitter(f"pool_{key.form}", target)
         dtypes = [dtype or key.dtype for dtype in OPERANDS[key.form]]
         dims, count = key.rank + 2, len(dtypes)
-        first = count + 3 * dims
+        head = count + 2 * key.rank
+        first = head + 3 * dims
         self.operands = [
             Operand(
                 e.pointer(i, stored(dtype)),
@@ -79,12 +79,12 @@ class _Builder:
         ]
         next = first + count * dims
         axes = range(key.rank)
-        self.tables = [e.pointer(next + a, "int64", f"windows{a}") for a in axes]
-        self.divisors = [e.pointer(next + key.rank + a, "int64") for a in axes]
-        self.dilations = [e.argument(next + 2 * key.rank + a) for a in axes]
-        self.sizes = [e.argument(next + 3 * key.rank + a) for a in axes]
-        self.override = next + 4 * key.rank
-        self.spans = box(e, count, dims)
+        self.tables = [e.pointer(count + a, "int64", f"windows{a}") for a in axes]
+        self.divisors = [e.pointer(count + key.rank + a, "int64") for a in axes]
+        self.dilations = [e.argument(next + a) for a in axes]
+        self.sizes = [e.argument(next + key.rank + a) for a in axes]
+        self.override = next + 2 * key.rank
+        self.spans = box(e, head, dims)
         wide = kept(key.dtype)
         self.wide = wide
         self.lanes = target.lanes(max(4, e.type(wide).itemsize))
@@ -333,13 +333,13 @@ class BandKernel:
 def build_band(key: BandKernel, target: Target) -> Kernel:
     """y[…, o] = Σ weights[o, t] · x[…, first[o] + t] over the band's `count[o]` taps.
 
-    Lanes run along the last kept dimension. Arguments: addresses of x and y; sizes,
-    lengths and numbers of blocks of the kept dimensions and of o; strides of x and of
-    y; the table of (first, count), the weights in float64, and taps in a row of them.
+    Lanes run along the last kept dimension. Arguments: addresses of x, of y, of the
+    table of (first, count) and of the weights (float64); sizes, lengths and numbers of
+    blocks of the kept dimensions and of o; strides of x and of y; taps in a row.
     """
     e = Emitter("band", target)
     dims = key.kept + 1
-    first = 2 + 3 * dims
+    first = 4 + 3 * dims
     x, y = (
         Operand(
             e.pointer(i, stored(key.dtype), "xy"[i]),
@@ -350,10 +350,10 @@ def build_band(key: BandKernel, target: Target) -> Kernel:
         )
         for i, walk in enumerate(key.walks)
     )
-    table = e.pointer(first + 2 * dims, "int64", "taps")
-    weights = e.pointer(first + 2 * dims + 1, "float64", "weights")
-    width = e.argument(first + 2 * dims + 2)
-    spans = box(e, 2, dims)
+    table = e.pointer(2, "int64", "taps")
+    weights = e.pointer(3, "float64", "weights")
+    width = e.argument(first + 2 * dims)
+    spans = box(e, 4, dims)
     wide = register(key.dtype)
     lanes = target.lanes(e.type(wide).itemsize)
     masked = has_masks(target, [key.dtype]) and key.walks[1] == "unit"
