@@ -91,7 +91,7 @@ def spread(g: Tensor, shape, picks: tuple, distinct: bool) -> Tensor:
 def add_at(array: np.ndarray, picks: tuple, values: np.ndarray) -> None:
     """array[picks] += values, where an element picked twice is added to twice.
 
-    Equal places are brought together by a stable sort and summed first, in their order.
+    Equal places are brought together by a stable sort and summed first.
     """
     places = [i for i, each in enumerate(picks) if each is not _ALL]
     indices = np.broadcast_arrays(*(picks[i] for i in places))
