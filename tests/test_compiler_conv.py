@@ -10,7 +10,7 @@ import pytest
 from atrous.compiler import jit, memory, reference, target
 from atrous.compiler.convolution import convolve
 from atrous.compiler.matrix import matmul
-from atrous.compiler.schedules import conv_direct, conv_weights
+from atrous.compiler.schedules import conv_depthwise, conv_direct, conv_weights
 from atrous.compiler.schedules.conv_taps import forward
 from atrous.compiler.spec import BORDERS, ConvSpec, border_index
 
@@ -153,11 +153,11 @@ def check(problem: ConvSpec, known: dict, on: target.Target) -> None:
 
 
 @pytest.mark.parametrize("on", TARGETS, ids=lambda t: t.name)
-@pytest.mark.parametrize("solves", "yxw")
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-def test_case(case, solves, on):
-    problem = solved_for(case.spec, solves)
-    check(problem, operands(problem), on)
+def test_case(case, on):
+    for solves in "yxw":
+        problem = solved_for(case.spec, solves)
+        check(problem, operands(problem), on)
 
 
 def drawn(seed: int) -> ConvSpec | None:
@@ -250,7 +250,7 @@ def test_border_index_is_numpy_pad(border):
     np.testing.assert_array_equal(border_index(5, 3, 4, border), want)
 
 
-def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct):
+def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct.plan):
     """The plan for dense channels-last operands."""
 
     def strides(name):
@@ -259,12 +259,19 @@ def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct):
         whole = channels * int(np.prod(spatial))
         return (whole, channels // problem.groups, 1, *steps)
 
-    return schedule.plan(forward(problem), strides("x"), strides("y"), on)
+    return schedule(forward(problem), strides("x"), strides("y"), on)
 
 
-@pytest.mark.parametrize("schedule", [conv_direct, conv_weights])
-def test_other_machines_code_is_generated(schedule):
-    problem = spec((1, 16, 8, 8), 16, 3, padding=1)
+@pytest.mark.parametrize("groups", [1, 16])
+@pytest.mark.parametrize("solves", "yw")
+def test_other_machines_code_is_generated(solves, groups):
+    problem = spec((1, 16, 8, 8), 16, 3, padding=1, groups=groups)
+    schedule = {
+        ("y", 1): conv_direct.plan,
+        ("w", 1): conv_weights.plan,
+        ("y", 16): conv_depthwise.plan,
+        ("w", 16): conv_depthwise.gradient_plan,
+    }[solves, groups]
     on = target.named("neon")
     kernel = plan_of(problem, on, schedule).kernel.build(on)
     code = jit.assemble(kernel.ir, on)
@@ -277,25 +284,32 @@ def test_sums_stay_in_registers(name):
     """The inner loops keep their sums: no vector is spilled to the stack."""
     on = target.named(name)
     register = {"avx512": "%zmm", "avx2": "%ymm"}[name]
-    for problem in (
-        spec((1, 64, 12, 12, 12), 64, 3, padding=1),
-        spec((1, 16, 28, 28, 28), 16, 3, padding=1),
-    ):
-        for schedule in (conv_direct, conv_weights):
-            kernel = plan_of(problem, on, schedule).kernel.build(on)
-            spilled = [
-                line
-                for line in jit.assembly(kernel.ir, on).splitlines()
-                if register in line and "rsp)" in line
-            ]
-            assert not spilled, spilled[:3]
+    for channels, size in ((64, 12), (16, 28)):
+        problem = spec((1, channels, *(size,) * 3), channels, 3, padding=1)
+        for schedule in (conv_direct.plan, conv_weights.plan):
+            assert spills(plan_of(problem, on, schedule), on, register) == []
+        problem = replace(problem, groups=channels)
+        for schedule in (conv_depthwise.plan, conv_depthwise.gradient_plan):
+            assert spills(plan_of(problem, on, schedule), on, register) == []
+
+
+def spills(plan, on: target.Target, register: str) -> list[str]:
+    """Instructions that move a whole vector to or from the stack."""
+    assembly = jit.assembly(plan.kernel.build(on).ir, on)
+    return [
+        line for line in assembly.splitlines() if register in line and "rsp)" in line
+    ]
 
 
 def test_listing_is_as_reviewed():
     """If a schedule changes on purpose, write the new listing over the old."""
-    problem = spec((1, 3, 8, 8), 8, 3, padding=1)
     on = target.named("avx2")
-    for name, schedule in (("convolve", conv_direct), ("weights", conv_weights)):
+    for name, schedule, groups in (
+        ("convolve", conv_direct.plan, 1),
+        ("weights", conv_weights.plan, 1),
+        ("depthwise", conv_depthwise.plan, 8),
+    ):
+        problem = spec((1, 8, 8, 8), 8, 3, padding=1, groups=groups)
         listing = plan_of(problem, on, schedule).kernel.build(on).listing
         assert listing == (LISTINGS / f"{name}.txt").read_text()
 

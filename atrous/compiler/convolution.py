@@ -13,7 +13,7 @@ import numpy as np
 
 from . import cache, memory
 from .pool import run, workers_of
-from .schedules import conv_direct, conv_weights
+from .schedules import conv_depthwise, conv_direct, conv_weights
 from .schedules.conv_taps import Taps, forward, input_gradient
 from .schedules.packing import pack_weights
 from .spec import ConvSpec, border_index
@@ -88,13 +88,13 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         w.fill(0)
         return w
     x, y = _readable(given["x"]), _readable(given["y"])
-    if _elements(y, 1)[2] != 1 and spec.out_channels // spec.groups > 1:
+    depthwise = conv_depthwise.handles(taps)
+    if _elements(y, 1)[2] != 1 and (depthwise or taps.channels > 1):
         dense = _result(spec, "y")
         dense[...] = y
         y = dense
-    plan = conv_weights.plan(
-        taps, _elements(x, spec.groups), _elements(y, spec.groups), target
-    )
+    schedule = conv_depthwise.gradient_plan if depthwise else conv_weights.plan
+    plan = schedule(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
     sums = memory.empty(plan.sums_shape, spec.dtype)
     kernel, blocks = plan.kernel, plan.blocks
     workspace = memory.empty((blocks.slab_size * workers_of(plan.chunks),), spec.dtype)
@@ -109,6 +109,9 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         *plan.numbers,
     )
     run(address, arguments, plan.chunks)
+    if depthwise:
+        conv_depthwise.gather_sums(sums, w.reshape(spec.groups, -1))
+        return w
     by_group = _groups(spec, w)
     conv_weights.gather_sums(sums, kernel, by_group.reshape(*by_group.shape[:3], -1))
     return w
@@ -170,13 +173,22 @@ def run_taps(
 ) -> None:
     """Run a tap convolution. Strides as for `conv_direct.plan`; `w` is (groups,
     channels, source channels, *taps), in the order of the taps."""
-    plan = conv_direct.plan(taps, source_strides, result_strides, target)
+    depthwise = conv_depthwise.handles(taps)
+    schedule = conv_depthwise.plan if depthwise else conv_direct.plan
+    plan = schedule(taps, source_strides, result_strides, target)
     kernel = plan.kernel
     packed = memory.empty(plan.weights_shape, taps.dtype)
-    pack_weights(w, kernel.tile_channels, packed)
     padded = np.zeros(plan.bias_shape, taps.dtype)
+    groups = taps.groups
+    if depthwise:  # the groups are the channels of one
+        w, padded, groups = w.swapaxes(0, 1), padded.reshape(1, -1), 1
+    pack_weights(
+        w,
+        kernel.tile_channels,
+        packed.reshape(groups, plan.weights_shape[1], -1, *packed.shape[3:]),
+    )
     if bias is not None:
-        padded[:, : taps.channels] = bias.reshape(taps.groups, -1)
+        padded[:, : bias.size // groups] = bias.reshape(groups, -1)
     blocks = plan.blocks
     workspace = memory.empty((blocks.slab_size * workers_of(plan.chunks),), taps.dtype)
     address = cache.kernel(("conv_direct", kernel), kernel.build, target)

@@ -239,13 +239,13 @@ class Writer(BlockWriter):
         with e.loop("run", self.number["run_count"], carry=totals) as run:
             x = source + e.load(self.pointer["runs"] + run.index)
             w = weights + run.index * (facts.run_length * facts.tile_channels)
-            run.carry = self.sum_run(width, x, w, run.carry)
+            run.carry = self.sum_run(width, x, w, masks, run.carry)
         totals = self.activated(run.carry, channel_block)
         for t in range(width):
             for v in range(vectors):
                 e.store(totals[t * vectors + v], results[t] + v * lanes, masks[v])
 
-    def sum_run(self, width, x, w, totals):
+    def sum_run(self, width, x, w, masks, totals):
         """Add a run: unrolled if short, otherwise a few steps a turn."""
         e, facts = self.e, self.facts
         length = facts.run_length
