@@ -462,3 +462,10 @@ def test_convert_sync_batchnorm_keeps_values():
             difference(converted(atrous.ones(2, 3, 1, 1)).tolist()[0][0], [[0.0]])
             is None
         )
+
+
+def test_embedding_bag_is_torchs():
+    text = "nn.EmbeddingBag(5, 3, mode='sum', padding_idx=1)"
+    assert repr(build(atrous, text)) == repr(build(torch, text))
+    indices = torch.tensor([1, 2, 4, 0, 3])
+    check(lambda T, *given: build(T, text)(*given), indices, torch.tensor([0, 3]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from atrous.ops import create
 from atrous.tensor import Tensor
 
@@ -40,7 +42,7 @@ class Buffer(metaclass=_MarkedAsBuffer):
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
         data = create.empty(0) if data is None else data
-        buffer = data.detach().requires_grad_(data.requires_grad)
+        buffer: Any = data.detach().requires_grad_(data.requires_grad)
         buffer.persistent = persistent
         buffer._is_buffer = True
         return buffer

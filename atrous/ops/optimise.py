@@ -312,6 +312,7 @@ def _traced(
         else:
             values[name] = kind
     results = formula(*arguments, **values)
-    names = list(inspect.signature(formula).parameters)
-    places = tuple(arguments[names.index(name)].tree[1] for name in results)
+    names = inspect.signature(formula).parameters
+    at = {n: a.tree[1] for n, a in zip(names, arguments, strict=False) if a is not None}
+    places = tuple(at[name] for name in results)
     return tuple(value.tree for value in results.values()), places

@@ -1,6 +1,6 @@
 """Optimisers and learning-rate schedules: torch's `optim`."""
 
-from atrous.optim import lr_scheduler
+import atrous.optim.lr_scheduler as lr_scheduler
 from atrous.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from atrous.optim.adaptive import Adadelta, Adagrad, RMSprop
 from atrous.optim.optimizer import Optimizer

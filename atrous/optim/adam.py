@@ -104,8 +104,8 @@ class Adam(Optimizer):
 
     def _update(self, group: dict[str, Any]) -> None:
         lr, (beta1, beta2) = float(group["lr"]), _betas(group)
-        names = ("exp_avg", "exp_avg_sq")
-        names += ("max_exp_avg_sq",) if group["amsgrad"] else ()
+        largest = ("max_exp_avg_sq",) if group["amsgrad"] else ()
+        names = ("exp_avg", "exp_avg_sq", *largest)
         for parameter, gradient in self._each(group):
             state = self.state[parameter]
             _start(state, parameter, *names)

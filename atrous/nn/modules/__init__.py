@@ -135,7 +135,7 @@ from atrous.nn.modules.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from atrous.nn.modules.sparse import Embedding
+from atrous.nn.modules.sparse import Embedding, EmbeddingBag
 from atrous.nn.modules.upsampling import (
     Upsample,
     UpsamplingBilinear2d,

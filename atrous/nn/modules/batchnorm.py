@@ -66,10 +66,10 @@ class _NormBase(Module):
 
     def reset_running_stats(self) -> None:
         """Forget the batches seen: mean 0, variance 1."""
-        if self.track_running_stats:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
+        starts = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+        for name, start in starts.items():
+            if self.track_running_stats:
+                getattr(self, name).fill_(start)
 
     def reset_parameters(self) -> None:
         """Weight 1, bias 0, no batches seen."""

@@ -69,6 +69,9 @@ class _ModuleRow(Module):
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.isdigit()]
 
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._modules[self._name_at(index)]
+
     def append(self, module: Module):
         """Add `module` at the end."""
         self.add_module(str(len(self)), module)
@@ -127,7 +130,7 @@ class Sequential(_ModuleRow):
         if isinstance(index, slice):
             chosen = OrderedDict(list(self._modules.items())[index])
             return type(self)(chosen)
-        return self._modules[self._name_at(index)]
+        return super().__getitem__(index)
 
     def __add__(self, other: Sequential) -> Sequential:
         _expect_sequential(other, "+")
@@ -175,7 +178,7 @@ class ModuleList(_ModuleRow):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)(list(self)[index])
-        return self._modules[self._name_at(index)]
+        return super().__getitem__(index)
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)

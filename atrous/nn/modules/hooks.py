@@ -127,6 +127,14 @@ def _scatter(values: tuple, places: list[int], length: int) -> tuple:
 class Calls:
     """`module(...)`: forward between its hooks."""
 
+    _backward_pre_hooks: OrderedDict[int, Callable]
+    _backward_hooks: OrderedDict[int, Callable]
+    _forward_hooks: OrderedDict[int, Callable]
+    _forward_hooks_with_kwargs: OrderedDict[int, bool]
+    _forward_hooks_always_called: OrderedDict[int, bool]
+    _forward_pre_hooks: OrderedDict[int, Callable]
+    _forward_pre_hooks_with_kwargs: OrderedDict[int, bool]
+
     def _start_hooks(self) -> None:
         for name in (
             "_backward_pre_hooks",
@@ -230,7 +238,7 @@ class Calls:
 
         `always_call` runs it also when forward raises, with None for the output.
         """
-        marks = ()
+        marks: tuple[dict, ...] = ()
         if with_kwargs:
             marks += (self._forward_hooks_with_kwargs,)
         if always_call:
@@ -267,10 +275,11 @@ def _note_path(error: Exception, module: Any) -> None:
 
     Every module on the way up rewrites the note, so the outermost has the last word.
     """
+    carrier: Any = error
     trail = getattr(error, "_raised_in", None)
     try:
         if trail is None:
-            error._raised_in = (module, module, "", None)
+            carrier._raised_in = (module, module, "", None)
             return
     except AttributeError:  # an exception with __slots__ carries no path
         return
@@ -281,5 +290,5 @@ def _note_path(error: Exception, module: Any) -> None:
     path = f"{step}.{path}" if path else step
     others = [line for line in getattr(error, "__notes__", ()) if line != note]
     note = f"in module '{path}' of {type(module).__name__}: {inner!r}"
-    error.__notes__ = [*others, note]
-    error._raised_in = (inner, module, path, note)
+    carrier.__notes__ = [*others, note]
+    carrier._raised_in = (inner, module, path, note)

@@ -9,7 +9,6 @@ from atrous import autograd
 from atrous.dtypes import dtype as DType
 from atrous.nn.modules.hooks import Calls, RemovableHandle
 from atrous.nn.modules.state import State, _IncompatibleKeys
-from atrous.nn.modules.tree import Tree
 from atrous.tensor import Tensor
 
 T_destination = TypeVar("T_destination", bound=dict[str, Any])
@@ -17,7 +16,7 @@ T_destination = TypeVar("T_destination", bound=dict[str, Any])
 __all__ = ["Module", "RemovableHandle", "T_destination", "_IncompatibleKeys"]
 
 
-class Module(Tree, Calls, State):
+class Module(State, Calls):
     """The base of every layer and network.
 
     A subclass calls `super().__init__()`, assigns Parameters, buffers and other

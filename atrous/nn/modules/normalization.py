@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 from atrous.nn import functional as F
@@ -83,7 +82,7 @@ class LayerNorm(Module):
 
 
 def _shape(value: int | list[int] | tuple[int, ...]) -> tuple[int, ...]:
-    return (value,) if isinstance(value, numbers.Integral) else tuple(value)
+    return (value,) if isinstance(value, int) else tuple(value)
 
 
 class GroupNorm(Module):

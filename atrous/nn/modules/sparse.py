@@ -1,4 +1,4 @@
-"""Embedding: a table of vectors, looked up by index."""
+"""Embedding, EmbeddingBag: a table of vectors, looked up by index."""
 
 from __future__ import annotations
 
@@ -42,37 +42,16 @@ class Embedding(Module):
         super().__init__()
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                raise AssertionError(
-                    f"Embedding: padding_idx {padding_idx} is not within the "
-                    f"{num_embeddings} rows"
-                )
-            padding_idx %= num_embeddings
-        self.padding_idx = padding_idx
+        self.padding_idx = _row(self, padding_idx)
         self.max_norm = max_norm
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
         self.sparse = sparse
-        shape = (num_embeddings, embedding_dim)
-        if _weight is None:
-            _weight = create.empty(shape, device=device, dtype=dtype)
-            self.weight = Parameter(_weight, requires_grad=not _freeze)
-            self.reset_parameters()
-        else:
-            if tuple(_weight.shape) != shape:
-                raise AssertionError(
-                    f"Embedding: the weight is {tuple(_weight.shape)}, "
-                    f"num_embeddings and embedding_dim ask for {shape}"
-                )
-            self.weight = Parameter(_weight, requires_grad=not _freeze)
+        _take_table(self, _weight, device, dtype, _freeze)
 
     def reset_parameters(self) -> None:
         """Draw the table anew, standard normal."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with autograd.no_grad():
-                self.weight[self.padding_idx].fill_(0)
+        _draw_table(self)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(
@@ -116,15 +95,129 @@ class Embedding(Module):
         )
 
     def extra_repr(self) -> str:
-        parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
+        return ", ".join(_described(self, self.padding_idx))
+
+
+class EmbeddingBag(Module):
+    """The sum, mean or max of the rows of each bag of indices.
+
+    (bags, length), or one axis cut at `offsets` -> (bags, embedding_dim). The other
+    arguments are `Embedding`'s; rows of `padding_idx` do not count.
+
+    Raises AssertionError if padding_idx is no row of the table.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.padding_idx = _row(self, padding_idx)
+        self.mode = mode
+        self.sparse = sparse
+        self.include_last_offset = include_last_offset
+        _take_table(self, _weight, device, dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw the table anew, standard normal."""
+        _draw_table(self)
+
+    def forward(
+        self,
+        input: Tensor,
+        offsets: Tensor | None = None,
+        per_sample_weights: Tensor | None = None,
+    ) -> Tensor:
+        return F.embedding_bag(
+            input,
+            self.weight,
+            offsets,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.mode,
+            self.sparse,
+            per_sample_weights,
+            self.include_last_offset,
+            self.padding_idx,
+        )
+
+    def extra_repr(self) -> str:
+        parts = [*_described(self), f"mode={self.mode!r}"]
         if self.padding_idx is not None:
             parts.append(f"padding_idx={self.padding_idx}")
-        if self.max_norm is not None:
-            parts.append(f"max_norm={self.max_norm}")
-        if self.norm_type != 2:
-            parts.append(f"norm_type={self.norm_type}")
-        if self.scale_grad_by_freq is not False:
-            parts.append(f"scale_grad_by_freq={self.scale_grad_by_freq}")
-        if self.sparse is not False:
-            parts.append("sparse=True")
         return ", ".join(parts)
+
+
+def _row(layer: Any, padding_idx: int | None) -> int | None:
+    """`padding_idx` counted from the first row."""
+    if padding_idx is None:
+        return None
+    rows = layer.num_embeddings
+    if not -rows <= padding_idx < rows:
+        raise AssertionError(
+            f"{type(layer).__name__}: padding_idx {padding_idx} is not within the "
+            f"{rows} rows"
+        )
+    return padding_idx % rows
+
+
+def _take_table(
+    layer: Any,
+    weight: Tensor | None,
+    device: Any = None,
+    dtype: Any = None,
+    freeze: bool = False,
+) -> None:
+    """Set the layer's table: a given one, or a new one."""
+    shape = (layer.num_embeddings, layer.embedding_dim)
+    if weight is None:
+        table = create.empty(shape, device=device, dtype=dtype)
+        layer.weight = Parameter(table, requires_grad=not freeze)
+        layer.reset_parameters()
+        return
+    if tuple(weight.shape) != shape:
+        raise AssertionError(
+            f"{type(layer).__name__}: the weight is {tuple(weight.shape)}, "
+            f"num_embeddings and embedding_dim ask for {shape}"
+        )
+    layer.weight = Parameter(weight, requires_grad=not freeze)
+
+
+def _draw_table(layer: Any) -> None:
+    init.normal_(layer.weight)
+    if layer.padding_idx is not None:
+        with autograd.no_grad():
+            layer.weight[layer.padding_idx].fill_(0)
+
+
+def _described(layer: Any, padding_idx: int | None = None) -> list[str]:
+    """What the repr of both says, where it is not the default."""
+    parts = [f"{layer.num_embeddings}, {layer.embedding_dim}"]
+    if padding_idx is not None:
+        parts.append(f"padding_idx={padding_idx}")
+    if layer.max_norm is not None:
+        parts.append(f"max_norm={layer.max_norm}")
+    if layer.norm_type != 2:
+        parts.append(f"norm_type={layer.norm_type}")
+    if layer.scale_grad_by_freq is not False:
+        parts.append(f"scale_grad_by_freq={layer.scale_grad_by_freq}")
+    if layer.sparse is not False:
+        parts.append("sparse=True")
+    return parts

@@ -9,7 +9,7 @@ from typing import Any
 
 from atrous import autograd
 from atrous.nn.modules.hooks import RemovableHandle, _register
-from atrous.nn.modules.tree import kind
+from atrous.nn.modules.tree import Tree, kind
 from atrous.nn.parameter import Parameter
 from atrous.tensor import Tensor
 
@@ -31,11 +31,16 @@ class _IncompatibleKeys(
     __str__ = __repr__
 
 
-class State:
+class State(Tree):
     """`state_dict()` and `load_state_dict()`, with their hooks."""
 
     # The version of a subclass's state layout; it is kept in `_metadata`.
     _version: int = 1
+
+    _state_dict_hooks: OrderedDict[int, Any]
+    _state_dict_pre_hooks: OrderedDict[int, Callable]
+    _load_state_dict_pre_hooks: OrderedDict[int, tuple[Callable, bool]]
+    _load_state_dict_post_hooks: OrderedDict[int, Callable]
 
     def _start_state_hooks(self) -> None:
         for name in (
@@ -52,7 +57,7 @@ class State:
         """Call `hook(module, prefix, keep_vars)` before `state_dict` collects."""
         return _register(self._state_dict_pre_hooks, hook, prepend=False)
 
-    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+    def register_state_dict_post_hook(self, hook: Any) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata)` after collecting."""
         hook._from_public_api = True
         return _register(self._state_dict_hooks, hook, prepend=False)
@@ -277,7 +282,7 @@ class State:
         unexpected_keys: list[str] = []
         error_msgs: list[str] = []
         metadata = getattr(state_dict, "_metadata", None)
-        state = OrderedDict(state_dict)
+        state: Any = OrderedDict(state_dict)
         if metadata is not None:
             state._metadata = metadata
 

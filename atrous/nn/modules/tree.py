@@ -62,7 +62,8 @@ class Tree:
             self._replace("_modules", name, value)
         elif isinstance(value, Buffer):
             self._make_room(name, "_buffers")
-            self.register_buffer(name, value, value.persistent)
+            tensor: Any = value
+            self.register_buffer(name, tensor, value.persistent)
         elif name in registered.get("_buffers", ()):
             self._replace("_buffers", name, value)
         else:

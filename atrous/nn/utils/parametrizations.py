@@ -54,6 +54,9 @@ class _SpectralNorm(Module):
     arXiv:1802.05957.
     """
 
+    _u: Tensor
+    _v: Tensor
+
     def __init__(
         self,
         weight: Tensor,

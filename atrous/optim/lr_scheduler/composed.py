@@ -81,7 +81,7 @@ class SequentialLR(_Composed):
         first._initial_step()
         self._last_lr = first.get_last_lr()
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # as torch: no epoch
         """Set the rates of the next epoch by the schedule whose turn it is."""
         self.last_epoch += 1
         turn = bisect_right(self._milestones, self.last_epoch)
@@ -111,7 +111,7 @@ class ChainedScheduler(_Composed):
         self._take(schedulers, optimizer)
         self._last_lr = rates(self.optimizer)
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # as torch: no epoch
         """Step every schedule."""
         for scheduler in self._schedulers:
             scheduler.step()

@@ -124,11 +124,12 @@ class CyclicLR(_WithMomentum):
         if self._scale_fn_custom is not None:
             return
         self.scale_mode = "iterations" if self.mode == "exp_range" else "cycle"
-        self._scale_fn_ref = {
+        scales: dict[str, Callable[[float], float]] = {
             "triangular": _same,
             "triangular2": _halved,
             "exp_range": partial(_power, self.gamma),
-        }[self.mode]
+        }
+        self._scale_fn_ref = scales[self.mode]
 
     def scale_fn(self, x: float) -> float:
         """The height of the cycle."""

@@ -98,7 +98,9 @@ class ReduceLROnPlateau(LRScheduler):
             bar = best * (1.0 + sign * self.threshold)
         return value < bar if self.mode == "min" else value > bar
 
-    def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:
+    def step(  # type: ignore[override]  # as torch: it wants a measure
+        self, metrics: SupportsFloat, epoch: int | None = None
+    ) -> None:
         """Judge the epoch by its measure, a number or a tensor of one."""
         current = float(metrics)
         if epoch is None:
