@@ -12,6 +12,9 @@ FAMILIES = {
         nn.functional.adaptive_avg_pool1d nn.functional.adaptive_avg_pool2d
         nn.functional.adaptive_avg_pool3d nn.functional.adaptive_max_pool1d
         nn.functional.adaptive_max_pool2d nn.functional.adaptive_max_pool3d
+        nn.functional.max_unpool1d nn.functional.max_unpool1d.grad
+        nn.functional.max_unpool2d nn.functional.max_unpool2d.grad
+        nn.functional.max_unpool3d nn.functional.max_unpool3d.grad
     """,
     "normalisation": """
         nn.functional.batch_norm
@@ -24,6 +27,14 @@ FAMILIES = {
         nn.functional.binary_cross_entropy_with_logits nn.functional.smooth_l1_loss
         nn.functional.huber_loss nn.functional.kl_div
         nn.functional.cosine_similarity nn.functional.pairwise_distance
+        nn.functional.soft_margin_loss nn.functional.margin_ranking_loss
+        nn.functional.multi_margin_loss nn.functional.multilabel_margin_loss
+        nn.functional.multilabel_soft_margin_loss
+        nn.functional.triplet_margin_loss
+        nn.functional.triplet_margin_with_distance_loss
+        nn.functional.cosine_embedding_loss nn.functional.gaussian_nll_loss
+        nn.functional.hinge_embedding_loss nn.functional.poisson_nll_loss
+        nn.functional.pdist
     """,
     "activation": """
         nn.functional.relu nn.functional.relu6 nn.functional.leaky_relu
@@ -45,9 +56,11 @@ FAMILIES = {
         nn.functional.interpolate.area nn.functional.upsample_nearest
         nn.functional.upsample_bilinear nn.functional.pixel_shuffle
         nn.functional.pixel_unshuffle
+        nn.functional.channel_shuffle
     """,
     "layers": """
         nn.functional.linear nn.functional.embedding nn.functional.one_hot
+        nn.functional.bilinear nn.functional.embedding_bag
     """,
     "comparison": """
         eq ne lt le gt ge equal isclose allclose maximum minimum fmax fmin
@@ -61,6 +74,8 @@ FAMILIES = {
         std_mean var_mean std_mean.unbiased var_mean.unbiased median logsumexp
         norm norm.inf norm.fro linalg.vector_norm nansum nanmean
         cumsum cumprod cummax cummin
+        logcumsumexp nanmedian quantile nanquantile mode kthvalue dist histc
+        linalg.norm linalg.matrix_norm linalg.norm.subgradients_at_zero
     """,
     "arithmetic": """
         add sub mul div.no_rounding_mode div.floor_rounding div.trunc_rounding
@@ -76,6 +91,7 @@ FAMILIES = {
     "matrix": """
         matmul mm bmm mv dot inner outer einsum addmm addmm.decomposed baddbmm addmv
         __rmatmul__ tensordot trace linalg.vecdot
+        addbmm vdot addr kron linalg.multi_dot block_diag
     """,
     "indexing": """
         __getitem__ index_select index_add index_copy index_fill index_put gather
@@ -85,6 +101,7 @@ FAMILIES = {
         argwhere select narrow topk sort argsort msort unique unique_consecutive
         searchsorted bucketize bincount isin diag diagonal diag_embed tril triu
         tril_indices triu_indices
+        put select_scatter slice_scatter narrow_copy diagflat
     """,
     "shape": """
         cat stack hstack vstack dstack column_stack split split.list_args
@@ -95,11 +112,13 @@ FAMILIES = {
         atleast_1d atleast_2d atleast_3d meshgrid.list_of_tensors
         meshgrid.variadic_tensors sum_to_size T mT diff cartesian_prod
         fill zero_ item
+        hsplit vsplit dsplit combinations
     """,
     "creation and types": """
         zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full
         arange linspace linspace.tensor_overload eye scalar_tensor logspace
         to float double half bfloat16 int long short char byte bool
+        logspace.tensor_overload
     """,
     "random": """
         randn randn_like rand_like randint randint_like normal uniform normal.in_place

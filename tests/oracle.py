@@ -87,7 +87,8 @@ def tensor_of(values: np.ndarray, dtype: str, T):
     """A tensor of namespace T and dtype "torch.…"; NumPy has no bfloat16."""
     if dtype == "torch.bfloat16":
         return T.from_numpy(values.astype(np.float32)).to(T.bfloat16)
-    return T.from_numpy(values.astype(dtype.removeprefix("torch."), copy=False))
+    array = values.astype(dtype.removeprefix("torch."), copy=False)
+    return T.from_numpy(array).clone()  # memory of its own, which torch can resize
 
 
 def array(tensor) -> np.ndarray:
