@@ -68,8 +68,8 @@ _MISH = ("mul", X, ("tanh", _SOFTPLUS))
 _HARDTANH = _clamped(X, Y, Z)
 _HARDSIGMOID = (
     "div",
-    _clamped(("add", X, _const(3)), _const(0), _const(6)),
-    _const(6),
+    _clamped(("add", X, _const(3.0)), _const(0.0), _const(6.0)),
+    _const(6.0),
 )
 _HARDSWISH = ("mul", X, _HARDSIGMOID)
 _HARDSHRINK = (

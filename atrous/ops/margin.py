@@ -193,6 +193,10 @@ def multi_margin_loss(
     reduction = reduction_of(name, reduction, size_average, reduce)
     if p not in (1, 2):
         raise ValueError(f"{name}: only p == 1 and p == 2 are supported, got {p}.")
+    if weight is not None and weight.ndim != 1:
+        raise ValueError(
+            f"{name}: weight must be one-dimensional, not {tuple(weight.shape)}."
+        )
     rows = input if input.ndim == 2 else input.reshape(1, -1)
     _check_rows(name, input, target, rows, (rows.shape[0],))
     classes = rows.shape[1]

@@ -40,6 +40,8 @@ def batch_norm(
     parameter has not one number a channel.
     """
     _check_input("batch_norm", input)
+    if input.shape == (0,):
+        return input.clone()
     channels = input.shape[input._axis(1)]
     count = input.numel() // max(channels, 1)
     if training and input.shape[0] * math.prod(input.shape[2:]) == 1:
@@ -208,7 +210,7 @@ def local_response_norm(
     from .pad import pad
     from .pool import avg_pool2d
 
-    _check_input("local_response_norm", input)
+    check_tensor("local_response_norm", "input", input)
     if input.ndim < 3:
         raise ValueError(
             "local_response_norm: Expected 3D or higher dimensionality input (got"

@@ -260,6 +260,12 @@ def _batch_and_channels(rank: int, input: Tensor) -> tuple[int, int]:
 
 
 def _adaptive_spec(name, kind, rank, input, output_size) -> PoolSpec:
+    check_tensor(name, "input", input)
+    if isinstance(output_size, (tuple, list)) and input.ndim <= len(output_size):
+        raise ValueError(
+            f"{name}: Input dimension should be at least {len(output_size) + 1}, but the"
+            f" input is {tuple(input.shape)}."
+        )
     _check_rank(name, rank, input)
     if not input.is_floating_point():
         raise NotImplementedError(

@@ -13,7 +13,7 @@ from ..tensor import Tensor
 from .derivative import totalled
 from .loss import reduction_of
 from .operands import result_type
-from .pointwise import X, Y, Z, check_tensor
+from .pointwise import X, Y, Z, check_tensor, real
 
 __all__ = ["binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss"]
 
@@ -326,7 +326,7 @@ def poisson_nll_loss(
 ) -> Tensor:
     """exp(x) - t · x, or x - t · log(x + eps); `full` adds Stirling's log t!."""
     reduction = reduction_of("poisson_nll_loss", reduction, size_average, reduce)
-    kind = _float("poisson_nll_loss", input, target)
+    kind = real(result_type(input, target))
     if log_input:
         expression = ("sub", ("exp", X), ("mul", Y, X))
     else:

@@ -178,7 +178,8 @@ class _Patches:
         )
         for number, reads in self.taps():
             out[:, :, number] = padded[(..., *reads)]
-        return out.reshape(batch, channels * math.prod(self.kernel), -1)
+        columns = channels * math.prod(self.kernel)
+        return out.reshape(batch, columns, math.prod(self.blocks))
 
     def image(self, columns: np.ndarray) -> np.ndarray:
         """The adjoint: every block added where it was read."""
