@@ -26,19 +26,30 @@ def vecdot(x, y, *, dim: int = -1, out=None):
 
 
 def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
-    """The vector norm, or the Frobenius norm of matrices."""
-    return reduce.norm(A, "fro" if ord is None else ord, dim, keepdim, dtype, out=out)
+    """A vector norm, or a matrix norm where `ord` is given for two axes."""
+    axes = () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    if ord is not None and (len(axes) == 2 or (dim is None and A.dim() == 2)):
+        return matrix_norm(A, ord, axes or (-2, -1), keepdim, dtype=dtype, out=out)
+    if isinstance(ord, str):
+        raise RuntimeError(
+            f"linalg.norm: order '{ord}' is for the two axes of a matrix, not dim={dim}."
+        )
+    order = 2 if ord is None else ord
+    return reduce.norm(A, order, dim, keepdim, dtype, out=out)
 
 
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
-    """The norm of matrices: "fro", 1, −1, inf or −inf."""
+    """The norm of matrices: "fro", 1, −1, inf or −inf; not those of singular values."""
     if ord == "fro":
         return reduce.norm(A, 2, dim, keepdim, dtype, out=out)
+    if isinstance(ord, str) or abs(ord) not in (1, math.inf):
+        raise NotImplementedError(
+            f"linalg.matrix_norm: order {ord!r} takes singular values, which are not"
+            " offered; 'fro', 1, -1, inf and -inf are."
+        )
     rows, columns = (axis % A.dim() for axis in dim)
-    if abs(ord) not in (1, math.inf):
-        raise ValueError(f"linalg.matrix_norm: order {ord} is not offered.")
     summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    totals = reduce.sum(A.abs(), summed, True)
+    totals = reduce.sum(A.abs(), summed, True, dtype=dtype)
     pick = reduce.amax if ord > 0 else reduce.amin
     result = pick(totals, chosen, True)
     return result if keepdim else result.squeeze((rows, columns))

@@ -191,6 +191,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _plus(input: Tensor, product: Tensor, beta, alpha) -> Tensor:
+    if product.dtype is dtypes.bool_:
+        return (input & bool(beta)) | (product & bool(alpha))
     if not product.dtype.is_floating_point:
         beta, alpha = int(beta), int(alpha)
     if alpha != 1:

@@ -462,7 +462,28 @@ def norm(input: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None) ->
         return sum((x != 0).to(x.dtype), axes, keepdim)
     if p == 1:
         return sum(size, axes, keepdim)
-    return sum(size**p, axes, keepdim) ** (1.0 / p)
+    return _general_norm(x, float(p), axes, keepdim)
+
+
+def _general_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    """(Σ|x|ᵖ)^(1/p); its gradient is 0 where the norm is."""
+    out = sum(x.detach().abs() ** p, axes, keepdim) ** (1.0 / p)
+    shape = x._array.shape
+
+    def gradient(g, x, y):
+        length = spread(y, shape, axes, keepdim)
+        size = x.abs()
+        nothing = (length == 0) | (x == 0) if p < 1 else length == 0
+        slope = where(nothing, 0.0, (size / length) ** (p - 1))
+        return spread(g, shape, axes, keepdim) * slope * x.sgn()
+
+    return record(
+        out,
+        "LinalgVectorNormBackward0",
+        (x,),
+        lambda g, x, y: (lambda: gradient(g, x, y),),
+        (x, out),
+    )
 
 
 def _euclidean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -584,69 +605,70 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False):
     return _chosen("mode", input, dim, keepdim, _most_common)
 
 
-def _quantile(input, q, dim, keepdim, interpolation, ignore_nan):
-    fraction = q if isinstance(q, Tensor) else input.new_tensor(q)
-    levels = fraction._values()
-    if ((levels < 0) | (levels > 1)).any():
-        raise RuntimeError("quantile() q values must be in the range [0, 1]")
-    if not input._array.size:
-        raise RuntimeError("quantile() input tensor must be non-empty")
-    flat = input.reshape(-1) if dim is None else input.movedim(dim, -1)
-    order = flat.sort(-1)[0]
-    count = flat.shape[-1]
-    numpy_order = order.detach()._values()
-    nans = np.isnan(numpy_order).sum(-1, keepdims=True)
-    results = []
-    for level in levels.reshape(-1):
-        last = count - 1 - (nans if ignore_nan else 0)
-        place = np.maximum(level * last, 0)
-        place = np.where((nans > 0) & (not ignore_nan), count - 1, place)
-        results.append(_between(order, place, interpolation))
+_ROUNDINGS = {
+    "linear": lambda place: place,
+    "lower": lambda place: place.floor(),
+    "higher": lambda place: place.ceil(),
+    "nearest": lambda place: place.round(),
+    "midpoint": lambda place: (place.floor() + place.ceil()) / 2,
+}
+
+
+def _quantile(name, input, q, dim, keepdim, interpolation, ignore_nan):
     from .join import stack
 
-    out = stack(results) if levels.ndim else results[0]
-    if keepdim:
-        axis = input._axis(dim) if dim is not None else None
-        shape = kept(input.shape, axes_of(input, None if dim is None else axis))
-        out = out.reshape((*levels.shape, *shape))
-    return out
-
-
-def _between(order: Tensor, place: np.ndarray, interpolation: str) -> Tensor:
-    """The sorted values at fractional places along the last axis."""
-    if interpolation == "nearest":
-        place = np.rint(place)
-    elif interpolation == "lower":
-        place = np.floor(place)
-    elif interpolation == "higher":
-        place = np.ceil(place)
-    elif interpolation == "midpoint":
-        place = (np.floor(place) + np.ceil(place)) / 2
-    elif interpolation != "linear":
+    levels = q if isinstance(q, Tensor) else input.new_tensor(q)
+    if interpolation not in _ROUNDINGS:
         raise RuntimeError(
-            "quantile() interpolation must be one of linear, lower, higher, midpoint or"
-            f" nearest, but got {interpolation}"
+            f"{name}() interpolation must be one of {', '.join(_ROUNDINGS)}, but got"
+            f" {interpolation}"
         )
-    low = np.floor(place).astype(np.int64)
-    weight = (place - low).astype(order._array.dtype)
-    low = np.broadcast_to(low, (*order.shape[:-1], 1)).copy()
-    high = np.minimum(low + 1, order.shape[-1] - 1)
-    below = order.gather(-1, Tensor._of(low)).squeeze(-1)
-    above = order.gather(-1, Tensor._of(high)).squeeze(-1)
-    share = np.broadcast_to(weight, (*order.shape[:-1], 1))[..., 0].copy()
-    return below.lerp(above, Tensor._of(share, order.dtype))
+    if levels.dim() > 1 or levels.dtype is not input.dtype:
+        raise RuntimeError(
+            f"{name}() q must be a scalar or 1D tensor of dtype {input.dtype}, but it is"
+            f" {tuple(levels.shape)} of {levels.dtype}"
+        )
+    if not input._array.size:
+        raise RuntimeError(f"{name}() input tensor must be non-empty")
+    if not ((levels >= 0) & (levels <= 1)).all():
+        raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+    rank = input.dim()
+    flat = input.movedim(dim, -1) if dim is not None and rank else input.reshape(-1)
+    order = flat.sort(-1)[0]
+    nans = order.detach().isnan().sum(-1, keepdim=True)
+    results = []
+    for level in levels.reshape(-1).unbind():
+        last = flat.shape[-1] - 1
+        place = level * (last - nans * ignore_nan).clamp(min=0)
+        if not ignore_nan:  # a NaN anywhere is the answer: it is sorted last
+            place = where(nans > 0, float(last), place)
+        results.append(_between(order, _ROUNDINGS[interpolation](place)))
+    if keepdim:
+        shape = kept(
+            input.shape, tuple(range(rank)) if dim is None else axes_of(input, dim)
+        )
+        results = [each.reshape(shape) for each in results]
+    return stack(results) if levels.dim() else results[0]
+
+
+def _between(order: Tensor, place: Tensor) -> Tensor:
+    """The sorted values at fractional places (…, 1) along the last axis."""
+    low = place.detach().floor().long()
+    high = (low + 1).clamp(max=order.shape[-1] - 1)
+    below, above = order.gather(-1, low), order.gather(-1, high)
+    return below.lerp(above, place - low).squeeze(-1)
 
 
 @with_out
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear") -> Tensor:
     """The q-th quantiles (0 … 1) over one axis or all."""
-    return _quantile(input, q, dim, keepdim, interpolation, False)
+    return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
 @with_out
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear") -> Tensor:
     """As `quantile`, of what is not NaN."""
-    return _quantile(input, q, dim, keepdim, interpolation, True)
+    return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
 
 
 def trace(input: Tensor) -> Tensor:
