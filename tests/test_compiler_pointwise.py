@@ -309,6 +309,14 @@ def test_threads_do_not_change_bits(kernels, monkeypatch):
     assert results[0] == results[1] == results[2]
 
 
+def test_inputs_that_are_not_used_give_the_shape(kernels):
+    x, y = np.arange(50, dtype="f4"), np.zeros((3, 50))
+    np.testing.assert_array_equal(compiler.pointwise(IN, x, y), np.tile(x, (3, 1)))
+    np.testing.assert_array_equal(compiler.pointwise(OTHER, x, y), y)
+    ones, signs = compiler.pointwise((("const", 1.0), ("const", -0.0)), y)
+    assert ones.shape == (3, 50) and (ones == 1).all() and np.signbit(signs).all()
+
+
 def test_numbers_too_large_are_infinite(kernels):
     x = np.ones(40, "f4")
     exprs = (("mul", IN, ("scalar", 0)), ("mul", IN, ("const", -1e300)))

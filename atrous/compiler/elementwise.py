@@ -296,7 +296,7 @@ def _kernel(spec: PointwiseSpec, program: Program) -> int:
 
 def _moved(found: Plan) -> tuple[str, tuple, tuple, tuple]:
     """Text and dtypes of the spec; all copies of one size are one kernel."""
-    if len(found.program.nodes) == 1 and found.program.nodes[0].op == "in":
+    if len(found.dtypes) == 1 and [n.op for n in found.program.nodes] == ["in"]:
         name = (_BITS[storage(found.dtypes[0]).itemsize],)
         return "copy", name, (), name
     return found.text, found.dtypes, found.kinds, found.results

@@ -48,7 +48,8 @@ def width(program: Program, target: Target, *extra: str) -> int:
     Half types are computed in float32, so they count as that; values that are only
     moved may be as narrow as a byte.
     """
-    dtypes = [register(node.dtype) for node in program.nodes if node.op != "const"]
+    counted = [node for node in program.nodes if node.op != "const"] or program.nodes
+    dtypes = [register(node.dtype) for node in counted]
     if len(program.nodes) == 1:  # a copy
         dtypes = [stored(program.nodes[0].dtype)]
     sizes = [SIZES.get(dtype, 2) for dtype in (*dtypes, *extra)]
