@@ -10,6 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..device import strided, usable
 from ..dtypes import dtype
+from ..random.arithmetic import fma32, fma64
 from ..tensor import Tensor
 from .arguments import integers
 from .arguments import tensors as checked
@@ -85,11 +86,22 @@ def _count(start, end, step, kind: dtype) -> int:
 
 
 def _steps(start, step, count: int, kind: dtype) -> np.ndarray:
-    """start + i · step for i < count, rounded once from float64 to a float dtype."""
+    """start + i · step for i < count, rounded where torch's kernel rounds."""
     if not kind.is_floating_point:
         whole = np.arange(count, dtype=np.int64) * int(step) + int(start)
         return whole.astype(kind.storage)
-    return stored(np.arange(count, dtype=np.float64) * float(step) + start, kind)
+    i = np.arange(count, dtype=np.float64)
+    if float(start).is_integer() and float(step).is_integer():
+        return stored(i * float(step) + start, kind)  # exact: nothing is rounded
+    values = stored(fma64(i, float(step), float(start)), kind)
+    # Blocks of one register start anew from a rounded number, in pairs of registers.
+    lanes = {dtypes.float32: 8, dtypes.float64: 4}.get(kind)
+    if lanes:
+        whole = count // (2 * lanes) * (2 * lanes)
+        first = values[:whole:lanes].astype(np.float64)
+        block = fma64(i[:lanes], float(step), first[:, None])
+        values[:whole] = block.reshape(-1).astype(kind.storage)
+    return values
 
 
 @with_out_dtype
@@ -121,15 +133,17 @@ def _check_steps(name: str, steps) -> int:
 
 
 def _line(start, end, steps: int, compute: np.dtype) -> np.ndarray:
-    """`steps` numbers from start to end, counted from the nearer end, as torch does."""
+    """`steps` numbers from start to end, counted from the nearer end, rounded once."""
     if steps == 1:
         return np.array([start], compute)
     start, end = compute.type(start), compute.type(end)
     step = (end - start) / compute.type(max(steps - 1, 1))
     i = np.arange(steps)
-    forward = start + step * i.astype(compute)
-    backward = end - step * (steps - 1 - i).astype(compute)
-    return np.where(i < steps // 2, forward, backward)
+    forward, backward = i.astype(compute), (steps - 1 - i).astype(compute)
+    fused = fma32 if compute == np.float32 else fma64
+    return np.where(
+        i < steps // 2, fused(forward, step, start), fused(backward, -step, end)
+    )
 
 
 def _between(name: str, make):

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from .. import random
+from ..device import cpu
 from ..random import generator as streams
 from ..tensor import Tensor
 
@@ -17,6 +19,10 @@ __all__ = """
 
 class Generator(streams.Generator):
     """A stream of random numbers: torch's, for the same seed. As torch.Generator."""
+
+    def __init__(self, device="cpu"):
+        super().__init__(device)
+        self.device = cpu
 
     def get_state(self) -> Tensor:
         """The state as a uint8 tensor of 5056 bytes, laid out as torch's."""
@@ -78,3 +84,15 @@ def fork_rng(devices=None, enabled: bool = True, **_):
     finally:
         if before is not None:
             set_rng_state(before)
+
+
+# `atrous.random` is torch.random too: its functions speak of tensors.
+for _function in (
+    fork_rng,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+):
+    setattr(random, _function.__name__, _function)
