@@ -32,7 +32,8 @@ def _accumulated(ufunc, input: Tensor, place: int) -> Tensor:
     wide = np.float64 if input.is_floating_point() else np.int64
     values = input._values()
     if values.ndim:
-        values = ufunc.accumulate(values, place, dtype=wide)
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = ufunc.accumulate(values, place, dtype=wide)
     return Tensor._of(np.array(stored(values, input.dtype), order="C"), input.dtype)
 
 
