@@ -28,6 +28,7 @@ class Target:
     l1: int = 32 << 10
     l2: int = 512 << 10
     fused: bool = True  # has a fused multiply-add
+    halves: bool = False  # computes a full vector as two halves, so a half costs half
 
     def lanes(self, itemsize: int) -> int:
         """How many values of `itemsize` bytes one register holds."""
@@ -73,7 +74,8 @@ def detected() -> Target:
     else:
         base = NAMED["sse2"]
     text = ",".join(f"+{feature}" for feature in sorted(features))
-    return replace(base, triple=triple, cpu=cpu, features=text)
+    halves = base.name == "avx512" and cpu == "znver4"
+    return replace(base, triple=triple, cpu=cpu, features=text, halves=halves)
 
 
 @functools.cache

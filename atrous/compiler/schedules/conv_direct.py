@@ -55,28 +55,33 @@ class Tile:
         return self.lanes * self.vectors
 
 
-def choose_tile(channels: int, dtype: str, target: Target) -> Tile:
-    """The tile for so many channels of the result.
+#: Pixels in a tile of so many vectors, and how near it comes to the peak.
+_TILES = {
+    32: {1: (28, 0.85), 2: (14, 0.95), 3: (9, 1.0), 4: (6, 1.0)},
+    16: {1: (12, 0.8), 2: (6, 0.97), 3: (4, 1.0)},
+}
+#: What the extra instructions of half a vector cost where the arithmetic does not.
+_HALF_WORTH = 0.85
 
-    Fewer, wider blocks read x less often; spare lanes are wasted work. A result thinner
-    than a register takes a shorter vector.
+
+def choose_tile(channels: int, dtype: str, target: Target) -> Tile:
+    """The tile that computes so many channels of the result soonest.
+
+    Wider tiles read x less often, but spare lanes are wasted work: shorter vectors
+    serve few channels and, where a half costs half, channels that fill no whole one.
     """
     full = target.lanes(ITEMSIZES[dtype])
-    lanes = full
-    while lanes > 2 and lanes // 2 >= channels:
-        lanes //= 2
-    needed = -(-channels // lanes)
-    if target.registers >= 32:
-        pixels = {1: 28, 2: 14, 3: 9, 4: 6}
-        worth = {1: 0.85, 2: 0.95, 3: 1.0, 4: 1.0}
-    else:
-        pixels = {1: 12, 2: 6, 3: 4}
-        worth = {1: 0.8, 2: 0.97, 3: 1.0}
-    vectors = max(
-        (v for v in pixels if v <= needed),
-        key=lambda v: needed / (-(-needed // v) * v) * worth[v],
-    )
-    return Tile(lanes, vectors, pixels[vectors])
+    tiles = []
+    for lanes in (full // 4, full // 2, full):
+        if lanes < 2:
+            continue
+        needed = -(-channels // lanes)
+        cost = 0.5 / _HALF_WORTH if target.halves and lanes < full else 1.0
+        for vectors, (pixels, worth) in _TILES[target.registers].items():
+            if vectors <= needed:
+                work = -(-needed // vectors) * vectors * cost / worth
+                tiles.append((work, Tile(lanes, vectors, pixels)))
+    return min(tiles, key=lambda tile: tile[0])[1]
 
 
 @dataclass(frozen=True)
