@@ -335,7 +335,7 @@ def rrelu(
     training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
-    """leaky_relu whose slope is drawn from [lower, upper], or their mean in evaluation."""
+    """leaky_relu, its slope drawn from [lower, upper], or their mean in evaluation."""
     _check("rrelu", input)
     if not math.isfinite(lower) or not math.isfinite(upper) or lower > upper:
         raise RuntimeError(

@@ -32,8 +32,6 @@ __all__ = [
     "convolution",
 ]
 
-_TRANSPOSED_INTEGERS = (dtypes.int64,)
-
 
 def _conv(rank: int):
     def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -41,7 +39,7 @@ def _conv(rank: int):
 
     batch = f"(batch, in, {SPATIAL[rank]}), (out, in / groups, {KERNEL[rank]})"
     conv.__name__ = conv.__qualname__ = f"conv{rank}d"
-    conv.__doc__ = f"""Slide `weight` over `input` and sum: cross-correlation, as in torch.
+    conv.__doc__ = f"""Slide `weight` over `input` and sum: a cross-correlation.
 
     {batch} -> (batch, out, …),
     each axis (size + 2·padding - dilation·(kernel - 1) - 1) // stride + 1 long; batch
@@ -191,7 +189,7 @@ def _call(
 def _forward_spec(
     name, input, weight, groups, stride, dilation, padding, border
 ) -> ConvSpec:
-    """The spec of a convolution; RuntimeError if the kernel exceeds the padded input."""
+    """The spec of a convolution; RuntimeError if the kernel does not fit."""
     size, kernel = input._array.shape[2:], weight._array.shape[2:]
     rank = len(size)
     _check_border(name, border, size, padding)
@@ -378,11 +376,12 @@ def _check_channels(name, rank, input, weight, bias, groups, transposed) -> None
     channels = input._array.shape[1]
     takes = first if transposed else per_group * groups
     if channels != takes:
-        meaning = "in" if transposed else f"in / groups, groups={groups}"
-        shown = takes if transposed else per_group
+        meaning = "in" if transposed else "in / groups, groups=1"
+        if groups > 1 and not transposed:
+            meaning = f"{per_group} in each of {groups} groups"
         raise RuntimeError(
             worded(
-                f"{name}: input has {channels} channels, weight takes {shown}"
+                f"{name}: input has {channels} channels, weight takes {takes}"
                 f" ({meaning}).",
                 **shapes,
             )

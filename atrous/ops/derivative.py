@@ -125,7 +125,7 @@ def elementwise(
 
     `kind` is the dtype of the result, in which the operands meet. `node` names the
     recorded operation. `wanted`: the operands that have a gradient (default: all).
-    `slopes`: derivatives by operand, where another form than the mechanical one is wanted.
+    `slopes`: derivatives by operand, where the mechanical form is not wanted.
     """
     out = evaluate(expression, operands, kind, kind)
     return _recorded(out, node, expression, operands, wanted, slopes)
@@ -203,7 +203,7 @@ def _slope(node: str, slope, expression: tuple, operands: tuple, index: int, g: 
 
 
 def _times(g: tuple, slope: tuple) -> tuple:
-    """g · slope; a zero or one branch of a choice costs no product, and 0 · inf no NaN."""
+    """g · slope; a branch of zero or one costs no product, and 0 · inf makes no NaN."""
     if slope[0] == "where":
         return ("where", slope[1], _times(g, slope[2]), _times(g, slope[3]))
     if slope[0] == "neg":

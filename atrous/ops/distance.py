@@ -15,7 +15,7 @@ __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
 def cosine_similarity(
     x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8
 ) -> Tensor:
-    """The cosine of the angle between x1 and x2 along `dim`; no length is below `eps`."""
+    """The cosine of the angle of x1 and x2 along `dim`; no length is below `eps`."""
     check_tensor("cosine_similarity", "x1", x1)
     check_tensor("cosine_similarity", "x2", x2)
     kind = result_type(x1, x2)

@@ -51,7 +51,7 @@ def _rows(index: np.ndarray, weight: Tensor, padding_idx, by_frequency) -> Tenso
 
 
 def _scattered(g: Tensor, index, count: int, padding_idx, by_frequency) -> Tensor:
-    """(count, features): each row of `g` added where `index` says; the adjoint of `_rows`.
+    """Each row of `g` added where `index` says, (count, features): the adjoint of `_rows`.
 
     Rows are sorted by index first, so that each is summed in one sweep and in the order
     in which they came.
@@ -229,7 +229,7 @@ def _bags(input: Tensor, offsets, include_last: bool) -> tuple:
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """(…) of classes -> (…, classes), int64: 1 at the class, 0 elsewhere.
 
-    `num_classes` -1: one more than the largest. Raises RuntimeError for a class outside.
+    `num_classes` -1: the largest and one. Raises RuntimeError for a class outside.
     """
     check_tensor("one_hot", "input", tensor)
     if tensor.dtype is not dtypes.int64:

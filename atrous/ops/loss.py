@@ -20,7 +20,7 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 def reduction_of(name: str, reduction, size_average=None, reduce=None) -> str:
-    """The reduction asked for, perhaps in the old way; ValueError for an unknown one."""
+    """The reduction asked for, perhaps in the old way; ValueError if there is none."""
     if size_average is not None or reduce is not None:
         if reduce is False:
             return "none"
@@ -42,8 +42,8 @@ def cross_entropy(
 ) -> Tensor:
     """Negative log likelihood of `target` under softmax(input) along the classes.
 
-    (batch, classes, …) and classes (batch, …), or (classes) and one class; or targets of
-    the input's shape that hold probabilities. "mean" divides by the weights summed.
+    (batch, classes, …) and classes (batch, …), or (classes) and one class; or targets
+    of the input's shape that hold probabilities. "mean" divides by the weights summed.
 
     Raises IndexError for a class that is not there, RuntimeError or ValueError where
     shapes differ. Source: Szegedy et al. 2016, arXiv:1512.00567 (label smoothing).
@@ -54,7 +54,8 @@ def cross_entropy(
     check_tensor(name, "target", target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(
-            f"{name}: label_smoothing must be between 0.0 and 1.0, got {label_smoothing}."
+            f"{name}: label_smoothing must be between 0.0 and 1.0, got"
+            f" {label_smoothing}."
         )
     _check_input(name, input)
     if target._array.shape == input._array.shape and target.is_floating_point():
@@ -81,7 +82,7 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """-input at the target class: as `cross_entropy`, of logarithms of probabilities."""
+    """-input at the target class: `cross_entropy` of logarithms of probabilities."""
     reduction = reduction_of("nll_loss", reduction, size_average, reduce)
     check_tensor("nll_loss", "input", input)
     check_tensor("nll_loss", "target", target)
@@ -124,7 +125,7 @@ class _Targets:
         return self.factor.sum(dtype=np.float64).astype(self.factor.dtype)
 
     def share(self, divisor) -> np.ndarray:
-        """The part of each place in the result; none, even of nothing, where ignored."""
+        """The part of each place in the result; none where it is ignored."""
         with np.errstate(invalid="ignore", divide="ignore"):
             part = self.factor / divisor
         return np.where(self.factor == 0, 0, part).astype(self.factor.dtype)
@@ -348,7 +349,8 @@ def _check_weight(weight: Tensor, classes: int) -> None:
     if weight._array.shape != (classes,):
         raise RuntimeError(
             f"cross_entropy: weight tensor should be defined either for all {classes}"
-            f" classes or no classes but got weight tensor of shape: {list(weight.shape)}"
+            f" classes or no classes but got weight tensor of shape:"
+            f" {list(weight.shape)}"
         )
 
 

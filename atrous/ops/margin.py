@@ -39,7 +39,7 @@ def margin_ranking_loss(
     reduce=None,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, -target · (input1 - input2) + margin): target 1 wants input1 the larger."""
+    """max(0, margin - target · (input1 - input2)): target 1 wants input1 the larger."""
     name = "margin_ranking_loss"
     reduction = reduction_of(name, reduction, size_average, reduce)
     if not input1.ndim == input2.ndim == target.ndim:
@@ -99,7 +99,7 @@ def cosine_embedding_loss(
     reduce=None,
     reduction: str = "mean",
 ) -> Tensor:
-    """1 - cos where target is 1, max(0, cos - margin) where it is -1, along axis 1 (0)."""
+    """1 - cos where target is 1, max(0, cos - margin) where it is -1; along the last axis."""
     name = "cosine_embedding_loss"
     reduction = reduction_of(name, reduction, size_average, reduce)
     if target.ndim not in (0, 1) or input1.ndim != input2.ndim != target.ndim + 1:
@@ -235,7 +235,8 @@ def _check_rows(name: str, input: Tensor, target: Tensor, rows, shape) -> None:
         )
     if target.dtype is not dtypes.int64:
         raise RuntimeError(
-            f"{name}: expected scalar type Long but found {target.dtype.alias} (target)."
+            f"{name}: expected scalar type Long but found {target.dtype.alias}"
+            " (target)."
         )
 
 

@@ -1,4 +1,4 @@
-"""Normalisation: batch, instance, layer, group; by root mean square, neighbours, length.
+"""Normalisation: batch, instance, layer, group, root mean square, neighbours, length.
 
 The first four are one operation over different axes: see `standardise`.
 """
@@ -32,9 +32,9 @@ def batch_norm(
 ) -> Tensor:
     """Normalise each channel over the batch and all positions (Ioffe & Szegedy, 2015).
 
-    (batch, channels, …) -> the same. In training the statistics are the batch's, and the
-    running ones move towards them by `momentum` (the variance unbiased); otherwise the
-    running ones are used.
+    (batch, channels, …) -> the same. In training the statistics are the batch's, and
+    the running ones move towards them by `momentum` (the variance unbiased); otherwise
+    the running ones are used.
 
     Raises ValueError in training with one value per channel, RuntimeError where a
     parameter has not one number a channel.
@@ -190,7 +190,7 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """Divide by the root of the mean square over the last axes; `eps` None: the dtype's.
+    """Divide by the root mean square over the last axes; `eps` None: the dtype's.
 
     Raises RuntimeError if the input does not end in `normalized_shape`.
     """
@@ -319,8 +319,8 @@ def _last_axes(name, input, normalized_shape, **parameters) -> tuple[int, ...]:
         if each is not None and tuple(each.shape) != shape:
             raise RuntimeError(
                 f"{name}: Expected {argument} to be of same shape as normalized_shape,"
-                f" but got {argument} of shape {list(each.shape)} and normalized_shape ="
-                f" {list(shape)}"
+                f" but got {argument} of shape {list(each.shape)} and normalized_shape"
+                f" = {list(shape)}"
             )
     if tuple(input.shape[-len(shape) :]) != shape or input.ndim < len(shape):
         raise RuntimeError(

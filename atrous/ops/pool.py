@@ -1,7 +1,7 @@
 """Pooling: the maximum or the average of windows, in any number of dimensions.
 
-The average is linear, so its gradient's gradient is the average again; the maximum picks
-an element a window, and its gradient's gradient picks the same ones.
+The average is linear, so its gradient's gradient is the average again; the maximum
+picks an element a window, and its gradient's gradient picks the same ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _FORMULA = """each axis (size + 2·padding - dilation·(kernel - 1) - 1) // stride + 1
-    long, rounded up with `ceil_mode`; the batch is optional, `stride` None is the kernel."""
+    long, rounded up with `ceil_mode`; batch is optional, `stride` None is the kernel."""
 
 
 def _max_pool(rank: int):
@@ -246,8 +246,8 @@ def _spec(
     if min(spec.output_size) < 1:
         raise RuntimeError(
             worded(
-                f"{name}: the kernel {by(spans)} does not fit into the input: the output"
-                f" would be {by(spec.output_size)}.",
+                f"{name}: the kernel {by(spans)} does not fit into the input: the"
+                f" output would be {by(spec.output_size)}.",
                 input=(input.shape, f"…, {SPATIAL[rank]}"),
             )
         )
@@ -263,8 +263,8 @@ def _adaptive_spec(name, kind, rank, input, output_size) -> PoolSpec:
     check_tensor(name, "input", input)
     if isinstance(output_size, (tuple, list)) and input.ndim <= len(output_size):
         raise ValueError(
-            f"{name}: Input dimension should be at least {len(output_size) + 1}, but the"
-            f" input is {tuple(input.shape)}."
+            f"{name}: Input dimension should be at least {len(output_size) + 1}, but"
+            f" the input is {tuple(input.shape)}."
         )
     _check_rank(name, rank, input)
     if not input.is_floating_point():

@@ -160,7 +160,7 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(input - target)² / 2 where closer than `delta`, else delta · (|…| - delta / 2)."""
+    """(input - target)² / 2 where closer than `delta`, else δ · (|…| - δ / 2)."""
     reduction = reduction_of("huber_loss", reduction)
     _pair("huber_loss", input, target)
     if delta <= 0:

@@ -49,7 +49,7 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """Resize (batch, channels, …) to `size`, or by `scale_factor`, an entry an axis or one.
+    """Resize (batch, channels, …) to `size` or by `scale_factor`, one or one an axis.
 
     `mode`: nearest, nearest-exact and area for 1 to 3 spatial axes, linear for 1,
     bilinear and bicubic for 2, trilinear for 3. Positions follow `scale_factor` as it

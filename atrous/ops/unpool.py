@@ -31,7 +31,7 @@ def _max_unpool(rank: int):
         return _placed(name, rank, input, indices._array, size)
 
     max_unpool.__name__ = max_unpool.__qualname__ = name
-    max_unpool.__doc__ = f"""The partial inverse of max_pool{rank}d: maxima back, the rest 0.
+    max_unpool.__doc__ = f"""The inverse of max_pool{rank}d in part: maxima back, the rest 0.
 
     `input` and `indices` are what max_pool{rank}d gave, (batch, channels,
     {SPATIAL[rank]}); `output_size` settles the size where strides leave it open.
@@ -94,8 +94,8 @@ def _placed(name, rank: int, input: Tensor, indices: np.ndarray, size: tuple) ->
     wrong = indices[(indices < 0) | (indices >= places)]
     if wrong.size:
         raise RuntimeError(
-            f"{name}: Found an invalid max index: {wrong.flat[0]} (output volumes are of"
-            f" size {'x'.join(map(str, size))})."
+            f"{name}: Found an invalid max index: {wrong.flat[0]} (output volumes are"
+            f" of size {'x'.join(map(str, size))})."
         )
     lead = input._array.shape[: input.ndim - rank]
     flat = np.zeros((*lead, places), input._array.dtype)
@@ -156,7 +156,7 @@ class _Patches:
             )
 
     def taps(self):
-        """For each kernel entry, its number and the positions it reads in the padded."""
+        """For each kernel entry, its number and what it reads of the padded input."""
         for number, place in enumerate(np.ndindex(self.kernel)):
             yield (
                 number,
@@ -205,8 +205,8 @@ class _Patches:
 def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """Sliding blocks as columns (im2col).
 
-    (batch, channels, height, width) -> (batch, channels · kh · kw, blocks); the batch is
-    optional. Raises RuntimeError if no block fits.
+    (batch, channels, height, width) -> (batch, channels · kh · kw, blocks); the batch
+    is optional. Raises RuntimeError if no block fits.
     """
     check_tensor("unfold", "input", input)
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
@@ -238,8 +238,8 @@ def fold(
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
             worded(
-                "fold: Expected 2D or 3D (batch mode) tensor, of which only the batch may"
-                " be empty.",
+                "fold: Expected 2D or 3D (batch mode) tensor, of which only the batch"
+                " may be empty.",
                 input=(input.shape, "expected (batch,) channels · kernel, blocks"),
             )
         )
