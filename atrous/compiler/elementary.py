@@ -505,6 +505,6 @@ FUNCTIONS64: dict[str, Callable] = {
 }
 
 
-def function(name: str, dtype: str) -> Callable | None:
-    """The generator of `name` for float32 or float64, or None if there is none."""
-    return (FUNCTIONS32 if dtype == "float32" else FUNCTIONS64).get(name)
+def function(name: str, dtype: str) -> Callable:
+    """The generator of `name` for float32 or float64."""
+    return (FUNCTIONS32 if dtype == "float32" else FUNCTIONS64)[name]

@@ -247,12 +247,11 @@ def _recipe(found: Plan, arrays, shape, outs) -> _Recipe:
     walks += [fresh if out is None else broadcast_strides(out, shape) for out in outs]
     sizes = tuple([shape[axis] for axis in order])
     turn = None if order == tuple(range(len(order))) else tuple(np.argsort(order))
-    merged, walks = collapse(
-        sizes, tuple([tuple([walk[axis] for axis in order]) for walk in walks])
-    )
+    ordered = tuple([tuple([walk[axis] for axis in order]) for walk in walks])
+    merged, steps = collapse(sizes, ordered)
     if not merged:
-        merged, walks = (1,), ((1,),) * len(walks)
-    launch = _launch(found, len(arrays), merged, walks)
+        merged, steps = (1,), ((1,),) * len(walks)
+    launch = _launch(found, len(arrays), merged, steps)
     return _Recipe(launch, sizes, turn, tuple(map(storage, found.results)))
 
 

@@ -45,8 +45,11 @@ def _solve(log: bool, gradient: bool, arrays: tuple, axis: int, dtype: str | Non
     axis %= max(len(shape), 1)
     if not shape or prod(shape) < max(compiler.SMALL, 1):
         loaded = [reference.load(array, dtype) for array in arrays]
-        define = reference.softmax_gradient if gradient else reference.softmax
-        return reference.store(define(*loaded, axis, log), dtype)
+        if gradient:
+            result = reference.softmax_gradient(loaded[0], loaded[1], axis, log)
+        else:
+            result = reference.softmax(loaded[0], axis, log)
+        return reference.store(result, dtype)
     walks = tuple([broadcast_strides(array, shape) for array in arrays])
     key = log, gradient, dtype, shape, walks, axis, cache.here().name
     recipe = _recipes.get(key)

@@ -202,7 +202,7 @@ def _band_launch(dtype: str, shape, strides, axis: int, taps: int) -> Launch:
     if not kept:
         kept, walks = (1,), ((0,), (1,))
     rows = shape[axis]
-    key = BandKernel(dtype, len(kept), tuple([walk_of(walk[-1]) for walk in walks]))
+    key = BandKernel(dtype, len(kept), (walk_of(walks[0][-1]), walk_of(walks[1][-1])))
     sizes = (*kept, rows)
     lengths = (*blocks(kept, max(1, CHUNK // rows), 64), rows)
     counts = pieces(sizes, lengths)

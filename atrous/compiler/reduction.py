@@ -21,6 +21,7 @@ from .expression import register, storage
 from .launch import Launch, remember
 from .layout import (
     CHUNK,
+    Repeat,
     Strides,
     blocks,
     broadcast_strides,
@@ -97,10 +98,10 @@ def _small(combine, found: Plan, arrays, axes, scalars, shape, with_index) -> li
         given = found.closure(arrays, scalars), found.results, shape, axes
         stored = result_dtypes(combine, found)
         results = reference.reduce(combine, *given, stored)
-        if with_index:
-            values = reference.reduce(combine[3:], *given, found.results)
-            results = list(zip(values, results, strict=True))
-    return results
+        if not with_index:
+            return results
+        values = reference.reduce(combine[3:], *given, found.results)
+        return list(zip(values, results, strict=True))
 
 
 def _mean_variance(expr, arrays, axes, scalars, names) -> tuple:
@@ -215,14 +216,15 @@ class _Problem:
     def _arrange(self, kept: Strides, reduced: Strides, walks: list[Strides]) -> None:
         """Choose the lanes' dimension, and make long rows of short ones."""
         self.lanes_along = _lanes_along(kept, reduced, walks)
-        self.times, self.repeats = 1, ()
+        self.times = 1
+        self.repeats: tuple[Repeat, ...] = ()
+        self.kept, self.reduced, self.walks = kept, reduced, tuple(walks)
         if self.lanes_along == "kept" and not self.combine.startswith("arg"):
             row, column = len(kept) + len(reduced) - 1, len(kept) - 1
-            self.times, sizes, walks, self.repeats = widen(
+            self.times, sizes, self.walks, self.repeats = widen(
                 kept + reduced, walks, len(walks), row, column
             )
-            kept, reduced = sizes[: len(kept)], sizes[len(kept) :]
-        self.kept, self.reduced, self.walks = kept, reduced, walks
+            self.kept, self.reduced = sizes[: len(kept)], sizes[len(kept) :]
 
     def _cut(self) -> None:
         """The lengths of blocks and their numbers, from the sizes alone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def closure(program: Program) -> Callable:
     Written out as source once, one line a node, because a small problem's time is
     the interpreter's.
     """
-    names: dict[str, object] = {"asarray": np.asarray, "load": load, "store": store}
+    names: dict[str, Any] = {"asarray": np.asarray, "load": load, "store": store}
     lines = ["def evaluate(arrays, scalars):"]
     for i, node in enumerate(program.nodes):
         names[f"f{i}"], text = _line(i, node, program)
@@ -428,7 +429,7 @@ def pool_gradient(spec, grad: np.ndarray, indices: np.ndarray | None) -> np.ndar
     n, c = np.ogrid[: gx.shape[0], : gx.shape[1]]
     for place, taps, divisor in _windows(spec):
         here = (slice(None), slice(None), *place)
-        if spec.kind == "max":
+        if indices is not None:
             np.add.at(flat, (n, c, indices[here]), grad[here])
         else:
             share = grad[here].astype(np.float64) / divisor

@@ -80,11 +80,11 @@ def _axis(mode: str, n: int, m: int, align_corners: bool, scale: float | None) -
         place = o * ((n - 1) / (m - 1) if m > 1 else 0.0)
     else:
         place = step * (o + 0.5) - 0.5
+    offsets: tuple[int, ...] = (-1, 0, 1, 2)
+    weigh = _cubic
     if mode == "linear":
         place = np.clip(place, 0, n - 1)
-        offsets, weigh = (0, 1), lambda t: np.maximum(0, 1 - np.abs(t))
-    else:
-        offsets, weigh = (-1, 0, 1, 2), _cubic
+        offsets, weigh = (0, 1), _linear
     low = np.floor(place).astype(np.int64)
     rows, columns, weights = [], [], []
     for offset in offsets:
@@ -92,12 +92,18 @@ def _axis(mode: str, n: int, m: int, align_corners: bool, scale: float | None) -
         rows.append(o)
         columns.append(np.clip(low + offset, 0, n - 1))
         weights.append(weight)
-    return _band(*map(np.concatenate, (rows, columns, weights)), m, n)
+    joined = [np.concatenate(part) for part in (rows, columns, weights)]
+    return _band(joined[0], joined[1], joined[2], m, n)
 
 
-def _cubic(t: np.ndarray, a: float = -0.75) -> np.ndarray:
+def _linear(t: np.ndarray) -> np.ndarray:
+    """The triangle, of distance t."""
+    return np.maximum(0, 1 - np.abs(t))
+
+
+def _cubic(t: np.ndarray) -> np.ndarray:
     """Keys' kernel of distance t."""
-    t = np.abs(t)
+    t, a = np.abs(t), -0.75
     near = ((a + 2) * t - (a + 3)) * t * t + 1
     far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
     return np.where(t <= 1, near, np.where(t < 2, far, 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..elementary import absolute, function, with_sign
 from ..emit import Emitter, Value
@@ -317,7 +318,7 @@ def _one(e, node: Node, values, inputs, scalars, lanes: int, program: Program) -
 
 def scalar_slots(program: Program) -> tuple[tuple[int, str], ...]:
     """Which scalars, as which dtype, a program wants; in the order of its arguments."""
-    found: dict[tuple[int, str], None] = {}
+    found: dict[tuple[Any, str], None] = {}
     for node in program.nodes:
         if node.op == "scalar":
             found[node.value, kept(node.dtype)] = None

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -204,7 +205,7 @@ class _Builder:
 
         totals = []
         for k, form in enumerate(self.forms):
-            totals += form.start(lanes, lambda k=k: first(k), at)
+            totals += form.start(lanes, partial(first, k), at)
         return totals
 
     def add(self, totals: Totals, values: list[Value], index, mask=None) -> Totals:

@@ -34,7 +34,7 @@ class _Row:
         self.e, self.spec = e, spec
         self.inputs, self.out = operands[:-1], operands[-1]
 
-    def total(self, start: Value, term: Callable, combine: Callable, neutral: float):
+    def total(self, dtype: str, term: Callable, combine: Callable, neutral: float):
         """`term` of every element, combined."""
         raise NotImplementedError
 
