@@ -559,7 +559,7 @@ class Tensor:
                 "Only Tensors created explicitly by the user (graph leaves) support"
                 " pickling; detach() this one first."
             )
-        held = np.ascontiguousarray(self._array)
+        held = np.asarray(self._array, order="C")
         state = (type(self), held, self.dtype, self._requires, self._extra())
         return _rebuild, state
 

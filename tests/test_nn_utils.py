@@ -235,6 +235,59 @@ def test_parametrized_layers_pickle():
     assert repr(twin) == repr(layer) and (twin.weight == layer.weight).all()
 
 
+@pytest.mark.parametrize("layer", ("Conv2d", "ConvTranspose2d"))
+def test_old_spectral_norm(layer):
+    def program(T):
+        T.manual_seed(0)
+        made = T.nn.utils.spectral_norm(getattr(T.nn, layer)(2, 3, 3))
+        assert list(made.state_dict()) == [
+            *("bias", "weight_orig", "weight_u", "weight_v"),
+        ]
+        x = T.ones(1, 2, 5, 5)
+        outputs = [made(x), made(x), made.eval()(x)]
+        sum(y.sum() for y in outputs).backward()
+        results = [*outputs, made.weight_orig.grad, made.weight_u, made.weight_v]
+        T.nn.utils.remove_spectral_norm(made)
+        assert list(made.state_dict()) == ["bias", "weight"]
+        return [*results, made.weight]
+
+    same(program)
+
+
+def test_old_spectral_norm_refuses():
+    layer = atrous.nn.utils.spectral_norm(atrous.nn.Linear(2, 3))
+    with pytest.raises(RuntimeError) as raised:
+        atrous.nn.utils.spectral_norm(layer)
+    assert str(raised.value) == (
+        "spectral_norm: parameter 'weight' of Linear has a spectral norm already"
+    )
+    with pytest.raises(ValueError) as raised:
+        atrous.nn.utils.spectral_norm(atrous.nn.Linear(2, 3), n_power_iterations=0)
+    assert str(raised.value) == (
+        "spectral_norm: n_power_iterations must be at least 1, got 0"
+    )
+    with pytest.raises(ValueError) as raised:
+        atrous.nn.utils.remove_spectral_norm(atrous.nn.ReLU())
+    assert str(raised.value) == "spectral_norm of 'weight' not found in ReLU()"
+
+
+@BOTH
+def test_data_parallel_passes_on(T):
+    net = T.nn.DataParallel(T.nn.Linear(2, 3))
+    assert list(net.state_dict()) == ["module.weight", "module.bias"]
+    x = T.ones(4, 2)
+    assert (net(x) == net.module(x)).all() and isinstance(net, T.nn.Module)
+
+
+def test_tuples_of_sizes():
+    for T in (atrous, torch):
+        import importlib
+
+        utils = importlib.import_module(f"{T.__name__}.nn.modules.utils")
+        assert utils._pair(3) == (3, 3) and utils._triple([1, 2, 3]) == (1, 2, 3)
+        assert utils._single(1) == (1,) and utils._ntuple(4)(0) == (0, 0, 0, 0)
+
+
 def test_parametrizations_refuse():
     class Halved(atrous.nn.Module):
         def forward(self, x):

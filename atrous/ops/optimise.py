@@ -294,6 +294,14 @@ def step(formula: Callable, *tensors: Tensor | None, **values: float | None) -> 
         given[place]._bump()
 
 
+def counted(count: Tensor) -> int:
+    """Add one to a count, a tensor of one number; returns it."""
+    array = count._array
+    array[...] += 1
+    count._bump()
+    return int(array)
+
+
 @lru_cache(maxsize=256)
 def _traced(
     formula: Callable, present: tuple[bool, ...], form: tuple

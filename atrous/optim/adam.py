@@ -109,7 +109,7 @@ class Adam(Optimizer):
         for parameter, gradient in self._each(group):
             state = self.state[parameter]
             _start(state, parameter, *names)
-            t = self._counted(state)
+            t = optimise.counted(state["step"])
             optimise.step(
                 optimise.adam,
                 parameter,
@@ -219,7 +219,7 @@ class NAdam(Optimizer):
                 state["mu_product"] = create.tensor(1.0)
                 state["exp_avg"] = create.zeros_like(parameter)
                 state["exp_avg_sq"] = create.zeros_like(parameter)
-            t = self._counted(state)
+            t = optimise.counted(state["step"])
             now, after = momentum(t), momentum(t + 1)
             product = state["mu_product"].mul_(now).item()
             optimise.step(
@@ -278,7 +278,7 @@ class RAdam(Optimizer):
         for parameter, gradient in self._each(group):
             state = self.state[parameter]
             _start(state, parameter, "exp_avg", "exp_avg_sq")
-            t = self._counted(state)
+            t = optimise.counted(state["step"])
             optimise.step(
                 optimise.radam,
                 parameter,
@@ -345,7 +345,7 @@ class Adamax(Optimizer):
         for parameter, gradient in self._each(group):
             state = self.state[parameter]
             _start(state, parameter, "exp_avg", "exp_inf")
-            t = self._counted(state)
+            t = optimise.counted(state["step"])
             optimise.step(
                 optimise.adamax,
                 parameter,

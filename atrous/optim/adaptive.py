@@ -71,7 +71,7 @@ class RMSprop(Optimizer):
                     state["momentum_buffer"] = create.zeros_like(parameter)
                 if group["centered"]:
                     state["grad_avg"] = create.zeros_like(parameter)
-            self._counted(state)
+            optimise.counted(state["step"])
             optimise.step(
                 optimise.rmsprop,
                 parameter,
@@ -148,7 +148,7 @@ class Adagrad(Optimizer):
     def _update(self, group: dict[str, Any]) -> None:
         for parameter, gradient in self._each(group):
             state = self.state[parameter]
-            t = self._counted(state)
+            t = optimise.counted(state["step"])
             optimise.step(
                 optimise.adagrad,
                 parameter,
@@ -206,7 +206,7 @@ class Adadelta(Optimizer):
                 state["step"] = count()
                 state["square_avg"] = create.zeros_like(parameter)
                 state["acc_delta"] = create.zeros_like(parameter)
-            self._counted(state)
+            optimise.counted(state["step"])
             optimise.step(
                 optimise.adadelta,
                 parameter,

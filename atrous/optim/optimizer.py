@@ -247,12 +247,6 @@ class Optimizer:
             if gradient is not None:
                 yield parameter, gradient
 
-    def _counted(self, state: dict[str, Any]) -> int:
-        """Count a step of one parameter; returns its number, from 1."""
-        count = state["step"]
-        count.add_(1)
-        return int(count.item())
-
     # State dicts
 
     def state_dict(self) -> dict[str, Any]:

@@ -17,4 +17,5 @@ from atrous.nn.utils.fusion import (
     fuse_linear_bn_eval,
     fuse_linear_bn_weights,
 )
+from atrous.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
 from atrous.nn.utils.weight_norm import remove_weight_norm, weight_norm
