@@ -429,7 +429,7 @@ def pool_gradient(spec, grad: np.ndarray, indices: np.ndarray | None) -> np.ndar
     n, c = np.ogrid[: gx.shape[0], : gx.shape[1]]
     for place, taps, divisor in _windows(spec):
         here = (slice(None), slice(None), *place)
-        if indices is not None:
+        if spec.kind == "max" and indices is not None:
             np.add.at(flat, (n, c, indices[here]), grad[here])
         else:
             share = grad[here].astype(np.float64) / divisor
