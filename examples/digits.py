@@ -30,7 +30,8 @@ model = nn.Sequential(
 optimizer = torch.optim.SGD(
     model.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-3, nesterov=True
 )
-loader = DataLoader(training, batch_size=64, shuffle=True)
+# Workers are threads: a script needs no `if __name__ == "__main__"` for them.
+loader = DataLoader(training, batch_size=64, shuffle=True, num_workers=2)
 for epoch in range(1, 6):
     model.train()
     for data, target in loader:
