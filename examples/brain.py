@@ -17,12 +17,12 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from atrous.utils.data import DataLoader, Dataset
 from brain_picture import draw
 
 import atrous as torch
 from atrous import nn
 from atrous.nn import functional as F
+from atrous.utils.data import DataLoader, Dataset
 
 try:
     from tqdm import tqdm
