@@ -379,3 +379,43 @@ def test_constructors_take_torchs_arguments():
         assert [(p.name, p.default, p.kind) for p in ours.values()] == [
             (p.name, p.default, p.kind) for p in theirs.values()
         ]
+
+
+@pytest.mark.parametrize("search", (None, "strong_wolfe"))
+def test_lbfgs_walks_torchs_way(search):
+    def walk(T):
+        place = T.nn.Parameter(T.tensor([-1.5, 2.0], dtype=T.float64))
+        lr = 1.0 if search else 0.1
+        made = T.optim.LBFGS([place], lr=lr, history_size=4, line_search_fn=search)
+
+        def closure():
+            made.zero_grad()
+            x, y = place[0], place[1]
+            loss = (1 - x) ** 2 + 10 * (y - x * x) ** 2  # Rosenbrock's valley
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            loss = made.step(closure)
+            yield [*place.tolist(), loss.item()]
+        state = made.state[place]
+        yield [state["func_evals"], state["n_iter"], state["t"]]
+
+    for ours, theirs in zip(walk(atrous), walk(torch), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_lbfgs_refuses():
+    for T, texts in ((atrous, True), (torch, False)):
+        one, other = weight(T), weight(T)
+        with pytest.raises(ValueError) as raised:
+            T.optim.LBFGS([{"params": [one]}, {"params": [other]}])
+        if texts:
+            assert str(raised.value) == (
+                "LBFGS: one parameter group is possible, got 2"
+            )
+    with pytest.raises(RuntimeError) as raised:
+        atrous.optim.LBFGS([weight(atrous)], line_search_fn="wolfe")
+    assert str(raised.value) == (
+        "LBFGS: line_search_fn must be None or 'strong_wolfe', got 'wolfe'"
+    )
