@@ -62,15 +62,17 @@ PLAIN = {
         view view_as adjoint
     """.split(),
     parts: """
-        as_strided chunk diagonal dsplit hsplit narrow narrow_copy select select_scatter
-        slice_scatter split split_with_sizes tensor_split unbind unfold vsplit
+        as_strided chunk diagonal diagonal_scatter dsplit fill_diagonal_ hsplit narrow
+        narrow_copy select select_scatter slice_scatter split split_with_sizes
+        tensor_split unbind unfold vsplit
     """.split(),
     rearrange: """
         diag diag_embed diagflat flip fliplr flipud repeat repeat_interleave roll rot90
         tile tril triu kron
     """.split(),
     convert: """
-        apply_ contiguous copy_ cpu cuda fill_ map_ resize_ resize_as_ to type_as zero_
+        apply_ contiguous copy_ cpu cuda fill_ map_ pin_memory resize_ resize_as_
+        share_memory_ to type_as zero_
     """.split(),
     sample: """
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial

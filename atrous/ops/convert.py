@@ -140,6 +140,16 @@ def cuda(self: Tensor, device=None, non_blocking: bool = False) -> Tensor:
     return self
 
 
+def pin_memory(self: Tensor, device=None) -> Tensor:
+    """The tensor itself: there is no device to copy it to."""
+    return self
+
+
+def share_memory_(self: Tensor) -> Tensor:
+    """The tensor itself: loaders here work in threads, which share all memory."""
+    return self
+
+
 def contiguous(
     self: Tensor, memory_format: memory_format = contiguous_format
 ) -> Tensor:

@@ -13,7 +13,7 @@ from ..compiler import memory
 from ..device import contiguous_format, preserve_format, strided, usable
 from ..dtypes import dtype
 from ..storage import contiguous_strides
-from ..tensor import Tensor
+from ..tensor import Size, Tensor
 from .arguments import integers
 from .copying import filled, order_of, scalar
 from .operands import stored, with_out
@@ -541,3 +541,27 @@ NEW = {
     f"new_{create.__name__}": _new(create)
     for create in (tensor, empty, zeros, ones, full, empty_strided)
 }
+
+
+# The old names of the types: `FloatTensor(2, 3)`, `LongTensor([1, 2])`
+
+
+def _legacy(kind: dtype):
+    def create(*args) -> Tensor:
+        if len(args) == 1 and isinstance(args[0], (Tensor, np.ndarray)):
+            return as_tensor(args[0]).to(kind)
+        sized = not args or isinstance(args[0], (int, Size))
+        if len(args) == 1 and not sized:
+            return _from_data(args[0], kind)
+        return empty(*(args or (0,)), dtype=kind)
+
+    create.__name__ = create.__qualname__ = f"{kind.alias}Tensor"
+    create.__doc__ = (
+        f"A tensor of {kind}: of sizes (not set), or of a sequence's values."
+    )
+    return create
+
+
+_LEGACY = {f"{kind.alias}Tensor": _legacy(kind) for kind in dtypes.ALL}
+globals().update(_LEGACY)
+__all__ += _LEGACY

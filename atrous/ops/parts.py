@@ -19,8 +19,8 @@ from .pointwise import check_tensor
 from .views import derived_view
 
 __all__ = """
-    as_strided chunk diagonal dsplit hsplit narrow narrow_copy select select_scatter
-    slice_scatter split split_with_sizes tensor_split unbind vsplit
+    as_strided chunk diagonal diagonal_scatter dsplit hsplit narrow narrow_copy select
+    select_scatter slice_scatter split split_with_sizes tensor_split unbind vsplit
 """.split()
 
 
@@ -129,6 +129,39 @@ def slice_scatter(
         )
     part.copy_(src)
     return out
+
+
+def diagonal_scatter(
+    input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Tensor:
+    """A copy of `input` with `src` as a diagonal."""
+    out = input.clone()
+    part = diagonal(out, offset, dim1, dim2)
+    if part.shape != src.shape:
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. src size ="
+            f" {list(src.shape)}, slice size = {list(part.shape)}"
+        )
+    part.copy_(src)
+    return out
+
+
+def fill_diagonal_(self: Tensor, fill_value, wrap: bool = False) -> Tensor:
+    """`fill_value` at all (i, i, …); `wrap` starts anew below in a tall matrix."""
+    shape = self._array.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"dimensions must larger than 1, but are {len(shape)}")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError(
+            f"all dimensions of input must be of equal length, but are {list(shape)}"
+        )
+    steps = self.stride()
+    count = min(shape)
+    self.as_strided((count,), (sum(steps),)).fill_(fill_value)
+    rows, columns = shape[0], shape[1]
+    if wrap and len(shape) == 2 and rows > columns + 1:
+        fill_diagonal_(self[columns + 1 :], fill_value, wrap)
+    return self
 
 
 # Several parts

@@ -14,7 +14,7 @@ from .. import dtypes
 from ..autograd import needs_recording, record
 from ..dtypes import dtype
 from ..tensor import Tensor
-from .operands import as_tensor, evaluate, result_type, with_out
+from .operands import as_tensor, evaluate, result_type, stored, with_out
 
 __all__ = """
     abs absolute acos acosh asinh atanh arccosh arcsinh arctanh copysign float_power
@@ -670,7 +670,9 @@ def where(condition: Tensor, input=None, other=None):
     kind = result_type(input, other)
     # A number takes the result's dtype before the choice, so nothing is cast twice.
     picked = [
-        each if isinstance(each, Tensor) else as_tensor(each).to(kind)
+        each
+        if isinstance(each, Tensor)
+        else Tensor._of(stored(np.asarray(each), kind), kind)
         for each in (input, other)
     ]
     out = _choose(condition, picked, kind)

@@ -142,11 +142,13 @@ def _of_log_sum(g: Tensor, x: Tensor, y: Tensor, place: int) -> Tensor:
     if not x.dim():
         return g
 
-    def part(positive: Tensor) -> Tensor:
-        turned = (positive.log() - y).flip(place)
+    tiny = dtypes.finfo(g.dtype).tiny  # log 0 has no derivative
+
+    def part(g: Tensor) -> Tensor:
+        turned = (g.where(g > 0, tiny).log() - y).flip(place)
         return (logcumsumexp(turned, place).flip(place) + x).exp()
 
-    return part(g.clamp(min=0)) - part((-g).clamp(min=0))
+    return part(g) - part(-g)
 
 
 @with_out
