@@ -188,7 +188,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     )
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """input · Φ(input); `approximate="tanh"` for the cheaper form."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(

@@ -18,6 +18,7 @@ from ..autograd import record
 from ..compiler.spec import BORDERS, ConvSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .conv_refusals import check_border, check_channels, check_operands, refusal
 from .operands import evaluate
 from .pointwise import check_tensor
 from .sizes import KERNEL, SPATIAL, at_least, by, per_axis
@@ -149,7 +150,7 @@ def _call(
 ) -> Tensor:
     """Check, make the spec, solve it."""
     name = f"conv{'_transpose' if transposed else ''}{rank}d"
-    _check_operands(name, rank, input, weight, bias, transposed)
+    check_operands(name, rank, input, weight, bias, transposed)
     if input._array.ndim == rank + 1:
         single = input.unsqueeze(0)
         return _call(
@@ -161,7 +162,7 @@ def _call(
             f"{name}: padding_mode is one of {', '.join(map(repr, BORDERS))}, not"
             f" {border!r}."
         )
-    _check_channels(name, rank, input, weight, bias, groups, transposed)
+    check_channels(name, input, weight, bias, groups, transposed)
     stride = per_axis(name, "stride", stride, rank)
     dilation = per_axis(name, "dilation", dilation, rank)
     at_least(name, "stride", stride, 1)
@@ -191,22 +192,15 @@ def _forward_spec(
 ) -> ConvSpec:
     """The spec of a convolution; RuntimeError if the kernel does not fit."""
     size, kernel = input._array.shape[2:], weight._array.shape[2:]
-    rank = len(size)
-    _check_border(name, border, size, padding)
+    check_border(name, border, size, padding)
     spans = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
     padded = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
     if any(n < span for n, span in zip(padded, spans, strict=True)):
         dilated = f" (dilated: {by(spans)})" if spans != kernel else ""
-        raise RuntimeError(
-            worded(
-                f"{name}: the kernel {by(kernel)}{dilated} is larger than the padded"
-                f" input {by(padded)}.",
-                input=(input.shape, f"batch, in, {SPATIAL.get(rank, 'size')}"),
-                weight=(
-                    weight.shape,
-                    f"out, in / groups, {KERNEL.get(rank, 'kernel')}",
-                ),
-            )
+        raise refusal(
+            f"{name}: the kernel {by(kernel)}{dilated} is larger than the padded input"
+            f" {by(padded)}.",
+            *(input, weight, False),
         )
     return ConvSpec(
         solves="y",
@@ -290,133 +284,6 @@ def _padding(name, padding, stride, dilation, weight) -> tuple[tuple[int, int], 
         )
     totals = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
     return tuple((total // 2, total - total // 2) for total in totals)
-
-
-# Refusals
-
-
-def _shapes(input: Tensor, weight: Tensor, transposed: bool) -> dict:
-    """The operands and what their axes mean, for `worded`."""
-    rank = weight._array.ndim - 2
-    batch = "batch, " if input._array.ndim == rank + 2 else ""
-    first = "in, out / groups" if transposed else "out, in / groups"
-    return {
-        "input": (input.shape, f"{batch}in, {SPATIAL.get(rank, 'size')}"),
-        "weight": (weight.shape, f"{first}, {KERNEL.get(rank, 'kernel')}"),
-    }
-
-
-def _check_operands(name, rank, input, weight, bias, transposed) -> None:
-    """Types, ranks and dtypes."""
-    check_tensor(name, "input", input)
-    check_tensor(name, "weight", weight)
-    if bias is not None:
-        check_tensor(name, "bias", bias)
-    shapes = _shapes(input, weight, transposed)
-    if weight._array.ndim != rank + 2:
-        shapes["weight"] = (weight.shape, "")
-        raise RuntimeError(
-            worded(
-                f"{name}: weight needs {rank + 2} dimensions, got"
-                f" {weight._array.ndim}.",
-                weight=(weight.shape, f"expected {_shapes_of(rank, transposed)}"),
-            )
-        )
-    if input._array.ndim not in (rank + 1, rank + 2):
-        raise RuntimeError(
-            worded(
-                f"{name}: expected {rank + 1}D (unbatched) or {rank + 2}D (batched)"
-                f" input, got {input._array.ndim}D.",
-                input=(
-                    input.shape,
-                    f"expected (batch,) in, {SPATIAL.get(rank, 'size')}",
-                ),
-                weight=shapes["weight"],
-            )
-        )
-    for other, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is not None and tensor.dtype is not input.dtype:
-            raise RuntimeError(
-                f"{name}: Input type ({input.type_name()}) and {other} type"
-                f" ({tensor.type_name()}) should be the same."
-            )
-    kind = input.dtype
-    if kind is dtypes.bool_ or (
-        transposed and kind.category == 1 and kind is not dtypes.int64
-    ):
-        raise NotImplementedError(f"{name}: not implemented for {kind.alias} tensors.")
-
-
-def _shapes_of(rank: int, transposed: bool) -> str:
-    first = "in, out / groups" if transposed else "out, in / groups"
-    return f"{first}, {KERNEL.get(rank, 'kernel')}"
-
-
-def _check_channels(name, rank, input, weight, bias, groups, transposed) -> None:
-    """Do the channels of input, weight and bias fit, and do the groups divide them?"""
-    shapes = _shapes(input, weight, transposed)
-    if groups < 1:
-        raise RuntimeError(f"{name}: groups must be positive, got {groups}.")
-    first, per_group, *kernel = weight._array.shape
-    if first % groups or first < groups:
-        what = "input" if transposed else "output"
-        raise RuntimeError(
-            worded(
-                f"{name}: groups={groups} does not divide the {first} {what} channels"
-                " of weight.",
-                **shapes,
-            )
-        )
-    if min(kernel) < 1:
-        raise RuntimeError(
-            worded(
-                f"{name}: kernel sizes must be positive, got {by(kernel)}.", **shapes
-            )
-        )
-    channels = input._array.shape[1]
-    takes = first if transposed else per_group * groups
-    if channels != takes:
-        meaning = "in" if transposed else "in / groups, groups=1"
-        if groups > 1 and not transposed:
-            meaning = f"{per_group} in each of {groups} groups"
-        raise RuntimeError(
-            worded(
-                f"{name}: input has {channels} channels, weight takes {takes}"
-                f" ({meaning}).",
-                **shapes,
-            )
-        )
-    if 0 in input._array.shape[2:]:
-        raise RuntimeError(
-            worded(f"{name}: batch and channels may be empty, axes may not.", **shapes)
-        )
-    out = per_group * groups if transposed else first
-    if bias is not None and bias._array.shape != (out,):
-        raise RuntimeError(
-            worded(
-                f"{name}: bias needs one number for each of the {out} output channels.",
-                **shapes,
-                bias=(bias.shape, f"expected ({out},)"),
-            )
-        )
-
-
-def _check_border(name, border, size, padding) -> None:
-    """RuntimeError where a border would need more of the input than there is."""
-    if border not in ("reflect", "circular"):
-        return
-    most = tuple(n - 1 if border == "reflect" else n for n in size)
-    if any(max(pair) > limit for pair, limit in zip(padding, most, strict=True)):
-        widths = tuple(max(pair) for pair in padding)
-        reason = (
-            "reflecting needs padding smaller than the input"
-            if border == "reflect"
-            else "padding wraps around more than once"
-        )
-        raise RuntimeError(
-            f"{name}: {reason}: padding {by(widths)}, input {by(size)},"
-            f" padding_mode={border!r}."
-        )
 
 
 # Gradient

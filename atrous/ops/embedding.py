@@ -51,7 +51,7 @@ def _rows(index: np.ndarray, weight: Tensor, padding_idx, by_frequency) -> Tenso
 
 
 def _scattered(g: Tensor, index, count: int, padding_idx, by_frequency) -> Tensor:
-    """Each row of `g` added where `index` says, (count, features): the adjoint of `_rows`.
+    """Each row of `g` added where `index` says, (count, features): `_rows` transposed.
 
     Rows are sorted by index first, so that each is summed in one sweep and in the order
     in which they came.

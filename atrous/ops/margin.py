@@ -99,7 +99,7 @@ def cosine_embedding_loss(
     reduce=None,
     reduction: str = "mean",
 ) -> Tensor:
-    """1 - cos where target is 1, max(0, cos - margin) where it is -1; along the last axis."""
+    """1 - cos where target is 1, max(0, cos - margin) where it is -1, by rows."""
     name = "cosine_embedding_loss"
     reduction = reduction_of(name, reduction, size_average, reduce)
     if target.ndim not in (0, 1) or input1.ndim != input2.ndim != target.ndim + 1:

@@ -55,7 +55,7 @@ def batch_norm(
             f" {type(momentum).__name__}"
         )
     if not training:
-        _check_running("evaluation mode", running_mean, running_var)
+        _check_running("training=False", running_mean, running_var)
     _check_parameters(
         *("batch_norm", input, channels),
         running_mean=running_mean,
@@ -250,7 +250,7 @@ def _check_input(name: str, input) -> None:
 def _check_running(when: str, running_mean, running_var) -> None:
     for name, each in (("running_mean", running_mean), ("running_var", running_var)):
         if each is None:
-            raise RuntimeError(f"{name} must be defined in {when}.")
+            raise RuntimeError(f"{name} must be defined with {when}.")
 
 
 def _check_parameters(

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _FORMULA = """each axis (size + 2·padding - dilation·(kernel - 1) - 1) // stride + 1
-    long, rounded up with `ceil_mode`; batch is optional, `stride` None is the kernel."""
+    long, rounded up with `ceil_mode`; batch is optional, `stride` None: the kernel."""
 
 
 def _max_pool(rank: int):

@@ -31,7 +31,7 @@ def _max_unpool(rank: int):
         return _placed(name, rank, input, indices._array, size)
 
     max_unpool.__name__ = max_unpool.__qualname__ = name
-    max_unpool.__doc__ = f"""The inverse of max_pool{rank}d in part: maxima back, the rest 0.
+    max_unpool.__doc__ = f"""max_pool{rank}d backwards: maxima in place, the rest 0.
 
     `input` and `indices` are what max_pool{rank}d gave, (batch, channels,
     {SPATIAL[rank]}); `output_size` settles the size where strides leave it open.
