@@ -205,6 +205,22 @@ def test_half_types_round_to_nearest_even(on_target):
     agree(compiler.pointwise(("mul", IN, ("const", 3)), half), half * np.float16(3))
 
 
+@pytest.mark.parametrize("target", [t for t in ("sse2",) if runs_here(named(t))])
+def test_float16_where_the_processor_lacks_it(kernels, monkeypatch, target):
+    monkeypatch.setattr(cache, "here", lambda: named(target))
+    half = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    wide = compiler.pointwise(("cast", "float32", IN), half)
+    np.testing.assert_array_equal(wide, half.astype("f4"))
+    next_one = np.nextafter(wide, np.float32(1))
+    between = np.concatenate([wide, next_one, [65519.9, 65520.0, 1e30, 3e-8]])
+    between = between.astype("f4")
+    with np.errstate(all="ignore"):
+        want = between.astype(np.float16)
+    np.testing.assert_array_equal(
+        compiler.pointwise(("cast", "float16", IN), between), want
+    )
+
+
 LAYOUTS = {
     "contiguous": lambda x: x,
     "channels last": lambda x: np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1),

@@ -413,7 +413,7 @@ def _huge(name: str, function: Callable) -> Callable:
 
     def apply(e: Emitter, x: Value) -> Value:
         value = function(e, x)
-        huge = ~(absolute(e, x) < 2.0**49)
+        huge = ~(absolute(e, x) < (2.0**49 if e.target.fused else 2.0**12))
         if_any = e.cast(e.fold(huge, lambda a, b: a | b), "int64")
         # A loop of one turn or none: the branch that almost no vector takes.
         with e.loop(

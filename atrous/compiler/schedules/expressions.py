@@ -29,6 +29,8 @@ def widened(e: Emitter, value: Value, dtype: str) -> Value:
         return e.bitcast(e.cast(value, "uint32") << 16, "float32")
     if dtype == "bool":
         return e.compare("!=", value, 0)
+    if dtype == "float16" and _lacks_half(e.target):
+        return _from_half(e, value)
     return e.cast(value, kept(dtype))
 
 
@@ -40,7 +42,39 @@ def narrowed(e: Emitter, value: Value, dtype: str) -> Value:
         nan = e.constant(0x7FC00000, bits.type)
         rounded = e.select(e.compare("!=", value, value), nan, rounded)
         return e.cast(rounded >> 16, "uint16")
+    if dtype == "float16" and _lacks_half(e.target):
+        return _to_half(e, value)
     return e.cast(value, stored(dtype))
+
+
+def _lacks_half(target: Target) -> bool:
+    """Whether float16 is foreign to the processor: LLVM would call a library."""
+    return target.triple.startswith("x86_64") and target.vector_bytes < 32
+
+
+def _from_half(e: Emitter, value: Value) -> Value:
+    """float16 -> float32 by integers; the factor 2^112 mends the exponent's bias."""
+    bits = e.cast(e.bitcast(value, "uint16"), "uint32")
+    size = (bits & 0x7FFF) << 13
+    scaled = e.bitcast(e.bitcast(size, "float32") * 2.0**112, "uint32")
+    infinite = size >= 0x7C00 << 13
+    scaled = e.select(infinite, size | 0x7F800000, scaled)
+    return e.bitcast(scaled | ((bits & 0x8000) << 16), "float32")
+
+
+def _to_half(e: Emitter, value: Value) -> Value:
+    """float32 -> float16 by integers, to nearest even.
+
+    Adding ½ aligns the bits of what becomes denormal, and rounds them.
+    """
+    bits = e.bitcast(value, "uint32")
+    size = bits & 0x7FFFFFFF
+    tiny = e.bitcast(e.bitcast(size, "float32") + 0.5, "uint32") - 0x3F000000
+    normal = (size - (112 << 23) + (((size >> 13) & 1) + 0xFFF)) >> 13
+    result = e.select(size < 113 << 23, tiny, normal)
+    result = e.select(size >= 0x477FF000, e.constant(0x7C00, size.type), result)
+    result = e.select(size > 0x7F800000, e.constant(0x7E00, size.type), result)
+    return e.bitcast(e.cast(result | ((bits >> 16) & 0x8000), "uint16"), "float16")
 
 
 def width(program: Program, target: Target, *extra: str) -> int:
