@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import cache, memory
+from .elementwise import pointwise
 from .pool import run, workers_of
 from .schedules import conv_depthwise, conv_direct, conv_weights
 from .schedules.conv_taps import Taps, forward, input_gradient
@@ -54,10 +55,23 @@ def _elements(array: np.ndarray, groups: int) -> tuple[int, ...]:
     return (batch, channel * (array.shape[1] // groups), channel, *spatial)
 
 
-def _readable(array: np.ndarray) -> np.ndarray:
-    """The array, or a copy if its strides are no whole elements."""
+#: From this many channels on, an array whose channels are apart is reordered before it
+#: is read: the slab would gather it value by value, halo and all.
+REORDERED = 8
+
+
+def _readable(array: np.ndarray, dense: bool = False) -> np.ndarray:
+    """The array, or a channels-last copy: if its strides are no whole elements, or it
+    is worth it, or its channels must be neighbours (`dense`)."""
     whole = all(stride % array.itemsize == 0 for stride in array.strides)
-    return array if whole and array.flags.aligned else array.copy()
+    apart = array.shape[1] > 1 and array.strides[1] != array.itemsize
+    many = array.shape[1] >= REORDERED
+    if whole and array.flags.aligned and not (apart and (dense or many)):
+        return array
+    order = memory.channels_last(array.ndim)
+    copy = memory.empty(array.shape, array.dtype, order)
+    pointwise(("in", 0), array, out=copy)
+    return copy
 
 
 def _solve_y(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
@@ -87,12 +101,9 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
     if not w.size or not given["x"].size or not given["y"].size:
         w.fill(0)
         return w
-    x, y = _readable(given["x"]), _readable(given["y"])
     depthwise = conv_depthwise.handles(taps)
-    if _elements(y, 1)[2] != 1 and (depthwise or taps.channels > 1):
-        dense = _result(spec, "y")
-        dense[...] = y
-        y = dense
+    x = _readable(given["x"])
+    y = _readable(given["y"], dense=depthwise or taps.channels > 1)
     schedule = conv_depthwise.gradient_plan if depthwise else conv_weights.plan
     plan = schedule(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
     sums = memory.empty(plan.sums_shape, spec.dtype)
