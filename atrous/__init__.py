@@ -1,7 +1,7 @@
 """Atrous: convolutional networks on signals, images and volumes.
 
-`import atrous as torch` gives PyTorch's interface; the kernels are generated from Python.
-This module holds names only: each is explained where it is defined.
+`import atrous as torch` gives PyTorch's interface; the kernels are generated from
+Python. This module holds names only: each is explained where it is defined.
 """
 
 from . import autograd, backends, cpu, cuda, jit, linalg, methods

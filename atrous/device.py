@@ -1,10 +1,10 @@
-"""Where a tensor lives and how its axes lie in memory: device, layout, memory_format."""
+"""Where a tensor lives, how its axes lie in memory: device, layout, memory_format."""
 
 from __future__ import annotations
 
 
 class device:
-    """`device("cpu")`. Others can be named, as in torch, but nothing can be put there."""
+    """`device("cpu")`. Others can be named, as in torch; nothing can be put there."""
 
     __slots__ = ("index", "type")
 
@@ -77,7 +77,7 @@ class layout:
 
 
 class memory_format:
-    """An order of the axes in memory, as `Tensor.contiguous(memory_format=...)` takes."""
+    """An order of the axes in memory, as `contiguous(memory_format=…)` takes."""
 
     def __init__(self, name: str):
         self.name = name

@@ -79,7 +79,7 @@ def set_default_dtype(d: dtype) -> None:
     global _default
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(
-            f"set_default_dtype: takes a floating point dtype, such as float32, not {d}."
+            f"set_default_dtype: takes a floating point dtype, as float32, not {d}."
         )
     _default = d
 

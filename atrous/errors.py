@@ -6,7 +6,7 @@ text is ours. `operands` aligns the operands' shapes under the sentence.
 
 
 class OutOfMemoryError(RuntimeError):
-    """A request for memory that cannot fit; names the size, as `torch.OutOfMemoryError`."""
+    """A request for memory that cannot fit; it names the size."""
 
 
 def operands(sentence: str, **shapes: tuple[tuple[int, ...], str]) -> str:

@@ -32,7 +32,7 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
         return matrix_norm(A, ord, axes or (-2, -1), keepdim, dtype=dtype, out=out)
     if isinstance(ord, str):
         raise RuntimeError(
-            f"linalg.norm: order '{ord}' is for the two axes of a matrix, not dim={dim}."
+            f"linalg.norm: order '{ord}' is for two axes, not dim={dim}."
         )
     order = 2 if ord is None else ord
     return reduce.norm(A, order, dim, keepdim, dtype, out=out)

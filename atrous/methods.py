@@ -31,13 +31,13 @@ from .tensor import Tensor
 #: Methods that are the function of the same name, and have an in-place form.
 POINTWISE = """
     abs absolute neg negative square sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10
-    log1p sin cos tan asin acos atan sinh cosh tanh sigmoid erf erfc ceil floor trunc fix
-    round sign sgn frac deg2rad rad2deg logical_not bitwise_not arcsin arccos arctan
+    log1p sin cos tan asin acos atan sinh cosh tanh sigmoid erf erfc ceil floor trunc
+    fix round sign sgn frac deg2rad rad2deg logical_not bitwise_not arcsin arccos arctan
     add sub mul multiply div floor_divide fmod remainder pow maximum minimum fmax fmin
-    atan2 arctan2 hypot eq ne not_equal lt less le less_equal gt greater ge greater_equal
-    logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor clamp clip
-    clamp_min clamp_max lerp addcmul addcdiv divide subtract true_divide logaddexp xlogy
-    nan_to_num acosh asinh atanh arccosh arcsinh arctanh copysign float_power heaviside
+    atan2 arctan2 hypot eq ne not_equal lt less le less_equal gt greater ge
+    greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor
+    clamp clip clamp_min clamp_max lerp addcmul addcdiv divide subtract true_divide logaddexp
+    xlogy nan_to_num acosh asinh atanh arccosh arcsinh arctanh copysign float_power heaviside
 """.split()
 
 #: Methods without an in-place form, by module.

@@ -8,7 +8,8 @@ from . import compiler
 def set_num_threads(count: int) -> None:
     """How many threads kernels run on; results do not depend on it."""
     if not isinstance(count, int):
-        raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
+        given = type(count).__name__
+        raise TypeError(f"set_num_threads expects an int, but got {given}")
     if count < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, not {count}")
     compiler.set_num_threads(count)
@@ -32,7 +33,7 @@ _precision = "highest"
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """The least exactness that float32 products may have; all run at "highest" today."""
+    """The least exactness of float32 products; all run at "highest" today."""
     global _precision
     if precision not in _PRECISIONS:
         raise RuntimeError(

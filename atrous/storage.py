@@ -1,9 +1,10 @@
 """The memory under a tensor and all its views.
 
-Logically a fresh tensor is contiguous. Physically a kernel may have written it in another
-dense order (convolutions write channels-last); `Storage` hides that. Strides are
-reported in the logical order, and when a view is asked for that the physical order cannot
-express, the storage rewrites itself in logical order and all live tensors follow.
+Logically a fresh tensor is contiguous. Physically a kernel may have written it in
+another dense order (convolutions write channels-last); `Storage` hides that. Strides
+are reported in the logical order. When a view is asked for that the physical order
+cannot express, the storage rewrites itself in logical order, and all live tensors
+follow.
 """
 
 from __future__ import annotations

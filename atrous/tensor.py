@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, dtypes
-from .autograd import engine, function, graph
+from . import dtypes
+from .autograd import engine, graph
 from .autograd.modes import enable_grad, modes
 from .device import channels_last, channels_last_3d, contiguous_format, cpu, strided
 from .dtypes import dtype as DType
@@ -136,7 +136,7 @@ class Tensor:
 
     @classmethod
     def _sharing(cls, array: np.ndarray, dtype: DType | None = None) -> Tensor:
-        """A tensor over memory that others hold, in the strides they see (from_numpy)."""
+        """A tensor over memory that others hold, in their strides (from_numpy)."""
         tensor = object.__new__(cls)
         tensor._array = array
         tensor._storage = Storage(array, False)
@@ -159,7 +159,7 @@ class Tensor:
         return tensor
 
     def _view(self, array: np.ndarray, replay) -> Tensor:
-        """A view: `array` lies in this tensor's memory; `replay` makes it from a base."""
+        """A view: `array` lies in this memory; `replay` makes it from a base."""
         view = self._over(array)
         if self._base is None:
             view._base, view._replay = self, replay
@@ -294,7 +294,8 @@ class Tensor:
         """The value of a tensor of one element, as a Python number."""
         if self._array.size != 1:
             raise RuntimeError(
-                f"a Tensor with {self._array.size} elements cannot be converted to Scalar"
+                f"a Tensor with {self._array.size} elements cannot be converted to"
+                " Scalar"
             )
         return self._values().item()
 
@@ -336,7 +337,8 @@ class Tensor:
     def _one(self):
         if self._array.size != 1:
             raise RuntimeError(
-                f"a Tensor with {self._array.size} elements cannot be converted to Scalar"
+                f"a Tensor with {self._array.size} elements cannot be converted to"
+                " Scalar"
             )
         return self._values().item()
 
@@ -409,8 +411,8 @@ class Tensor:
             )
         if requires_grad and self._inference and not modes.inference:
             raise RuntimeError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode is"
-                " not allowed."
+                "Setting requires_grad=True on inference tensor outside InferenceMode"
+                " is not allowed."
             )
         self._requires = bool(requires_grad)
         return self
@@ -439,7 +441,8 @@ class Tensor:
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(
-                    f"assigned grad expected to be a Tensor or None but got {type(value)}"
+                    "assigned grad expected to be a Tensor or None but got"
+                    f" {type(value)}"
                 )
             if value._array.shape != self._array.shape:
                 raise RuntimeError(
@@ -630,4 +633,4 @@ def _ones_like(tensor: Tensor) -> Tensor:
     )
 
 
-engine.zeros, engine.ones_like, function.is_tensor = _zeros, _ones_like, is_tensor
+engine.Make.zeros, engine.Make.ones_like = _zeros, _ones_like

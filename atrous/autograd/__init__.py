@@ -1,4 +1,4 @@
-"""Automatic differentiation: a tape of nodes, run backwards; knows tensors by duck type."""
+"""Automatic differentiation: a tape, run backwards; knows tensors by duck type."""
 
 from . import check as functional
 from .check import GradcheckError, gradcheck, gradgradcheck

@@ -1,4 +1,4 @@
-"""Gradients against finite differences: gradcheck, gradgradcheck; Jacobians and Hessians."""
+"""Gradients against finite differences; Jacobians and Hessians."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from . import engine
-from .engine import grad
+from .engine import Make, grad
 
 
 class GradcheckError(RuntimeError):
@@ -19,7 +18,7 @@ def _tuple(value) -> tuple:
 
 
 def _numerical(function, inputs, which: int, eps: float) -> list[np.ndarray]:
-    """d outputs / d inputs[which], by central differences: (input size, output size)."""
+    """d outputs / d inputs[which], by central differences: (inputs, outputs)."""
     values = inputs[which].detach()._array
     columns = []
     for place in product(*map(range, values.shape)):
@@ -43,7 +42,7 @@ def _numerical(function, inputs, which: int, eps: float) -> list[np.ndarray]:
 def _analytical(output, variable) -> np.ndarray:
     rows = []
     for place in product(*map(range, output.shape)):
-        seed = engine.zeros(output.shape, output.dtype)
+        seed = Make.zeros(output.shape, output.dtype)
         seed._array[place] = 1
         (got,) = grad(output, variable, seed, retain_graph=True, allow_unused=True)
         size = variable.numel()
@@ -111,7 +110,7 @@ def gradgradcheck(func, inputs, grad_outputs=None, **options) -> bool:
         generator = np.random.default_rng(0)
         seeds = []
         for output in outputs:
-            seed = engine.zeros(output.shape, output.dtype)
+            seed = Make.zeros(output.shape, output.dtype)
             seed._array[...] = generator.standard_normal(output.shape)
             seeds.append(seed.requires_grad_())
     else:
@@ -143,7 +142,7 @@ def jacobian(func, inputs, create_graph: bool = False, **_):
 
 def _jacobian_of(output, variable, create_graph):
     flat = output.reshape(-1)
-    total = engine.zeros((flat.numel(), *variable.shape), variable.dtype)
+    total = Make.zeros((flat.numel(), *variable.shape), variable.dtype)
     for i in range(flat.numel()):
         (got,) = grad(flat[i], variable, None, True, create_graph, allow_unused=True)
         if got is not None:

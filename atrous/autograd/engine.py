@@ -13,9 +13,12 @@ from collections.abc import Callable, Sequence
 from .graph import AccumulateGrad, Node, accumulator, edge
 from .modes import enable_grad, no_grad
 
-# Set by `tensor`, which is above this layer: a tensor of zeros, and the ones like one.
-zeros: Callable
-ones_like: Callable
+
+class Make:
+    """How tensors are made; set by `tensor`, which is above this layer."""
+
+    zeros: Callable
+    ones_like: Callable
 
 
 def backward(
@@ -64,8 +67,8 @@ def grad(
         raise NotImplementedError("grad: is_grads_batched=True is not offered.")
     if materialize_grads and allow_unused is False:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True,"
-            " but got: allow_unused=False."
+            "Expected allow_unused to be True or not passed when"
+            " materialize_grads=True, but got: allow_unused=False."
         )
     tensors, grads = _roots(outputs, grad_outputs, create_graph)
     inputs = _sequence(inputs)
@@ -78,7 +81,7 @@ def grad(
     results = _run(tensors, grads, keep, create_graph, inputs)
     if materialize_grads:
         return tuple(
-            zeros(each.shape, each.dtype) if got is None else got
+            Make.zeros(each.shape, each.dtype) if got is None else got
             for each, got in zip(inputs, results, strict=True)
         )
     if not allow_unused and any(got is None for got in results):
@@ -101,7 +104,8 @@ def _roots(tensors, grads, create_graph: bool) -> tuple[tuple, list]:
         raise RuntimeError(
             f"got {len(tensors)} tensors and {len(grads)} gradients: one is needed each"
         )
-    return tensors, [_root(i, *pair) for i, pair in enumerate(zip(tensors, grads))]
+    pairs = zip(tensors, grads, strict=True)
+    return tensors, [_root(i, *pair) for i, pair in enumerate(pairs)]
 
 
 def _root(index: int, tensor, gradient):
@@ -124,7 +128,7 @@ def _root(index: int, tensor, gradient):
             "grad can be implicitly created only for real scalar outputs but got"
             f" {tensor.dtype}"
         )
-    return ones_like(tensor)
+    return Make.ones_like(tensor)
 
 
 def _dependencies(roots: set[Node]) -> Counter:
@@ -270,7 +274,7 @@ class _Backward:
                 grads[:] = _sequence(changed)
         for index, (shape, dtype) in enumerate(node.outputs):
             if grads[index] is None and node.materialize:
-                grads[index] = zeros(shape, dtype)
+                grads[index] = Make.zeros(shape, dtype)
         results = node.run(grads, wanted)
         if not self.keep:
             node.free()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 from .graph import Node, edge, needs_recording
 from .modes import no_grad
 
-# Set by `tensor`: is this a Tensor?
-is_tensor: Callable[[object], bool]
+
+def is_tensor(value) -> bool:
+    """Is it a Tensor? This layer knows one by what it holds."""
+    return hasattr(value, "_storage")
 
 
 class FunctionCtx:
@@ -54,7 +55,9 @@ class FunctionCtx:
 
 
 class Function:
-    """Subclass with static `forward(ctx, ...)` and `backward(ctx, *grads)`; call `apply`.
+    """Subclass it with static `forward(ctx, …)` and `backward(ctx, *grads)`.
+
+    `apply(…)` runs and records it.
 
     With `setup_context(ctx, inputs, output)` defined, `forward` takes no `ctx`.
     Source of the interface: PyTorch's documentation, "Extending torch.autograd".

@@ -1,9 +1,9 @@
 """The tape: a Node for each recorded operation, with the formula of its gradient.
 
 A formula receives the gradient of each output and the saved tensors, and returns for
-each input a Tensor, None, or a thunk; a thunk is called only where a gradient is wanted.
-Formulas are written with Tensor operations: run while recording, they make the graph of
-the second derivative.
+each input a Tensor, None, or a thunk, called only where a gradient is wanted. Formulas
+are written with Tensor operations: run while recording, they make the graph of the
+second derivative.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Node:
         self.saved = tuple(_Saved(each, outputs) for each in tensors)
 
     def unpack(self) -> list:
-        """The saved tensors, as they were; RuntimeError if they were freed or changed."""
+        """The saved tensors; RuntimeError if they were freed or changed since."""
         if self.saved is None:
             raise RuntimeError(
                 "Trying to backward through the graph a second time (or directly access"
@@ -166,7 +166,7 @@ def node_type(name: str) -> type[Node]:
 
 
 def edge(value):
-    """Where the gradient of `value` goes: (node, output number, shape, dtype) or None."""
+    """Where the gradient of `value` goes: (node, output, shape, dtype) or None."""
     if not getattr(value, "requires_grad", False):
         return None
     node = value.grad_fn

@@ -1,4 +1,4 @@
-"""Whether operations are recorded: no_grad, enable_grad, inference_mode; a thread each."""
+"""Whether operations are recorded, in each thread: no_grad, inference_mode …"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operations: a file a family; in each, public function · shape rule · gradient · lowering.
+"""Operations, a file a family: public function · shape rule · gradient · lowering.
 
 A module's `__all__` are its public names; together they are those of `atrous`.
 """
@@ -11,4 +11,5 @@ NAMES: dict = {}
 
 for _module in pkgutil.iter_modules(__path__):
     _loaded = importlib.import_module(f"{__name__}.{_module.name}")
-    NAMES.update((each, getattr(_loaded, each)) for each in getattr(_loaded, "__all__", ()))
+    _public = getattr(_loaded, "__all__", ())
+    NAMES.update((each, getattr(_loaded, each)) for each in _public)

@@ -1,16 +1,17 @@
-"""Questions about tensors that are answered with one Python value, or about closeness."""
+"""Questions about tensors: one Python value for an answer, or closeness."""
 
 from __future__ import annotations
 
 from .. import dtypes
 from ..dtypes import dtype
-from ..tensor import Tensor, is_tensor
+from ..tensor import Tensor
+from ..tensor import is_tensor as is_tensor
 from . import operands
 from .pointwise import check_tensor
 
 __all__ = """
-    allclose can_cast equal is_complex is_floating_point is_nonzero is_same_size is_tensor
-    isclose numel promote_types result_type
+    allclose can_cast equal is_complex is_floating_point is_nonzero is_same_size
+    is_tensor isclose numel promote_types result_type
 """.split()
 
 can_cast, promote_types = dtypes.can_cast, dtypes.promote_types
@@ -50,8 +51,8 @@ def equal(input: Tensor, other: Tensor) -> bool:
         return False
     if input.dtype is not other.dtype:
         raise RuntimeError(
-            f"Expected object of data type {input.dtype} but got data type {other.dtype}"
-            " for argument 'other' in call to equal"
+            f"Expected object of data type {input.dtype} but got data type"
+            f" {other.dtype} for argument 'other' in call to equal"
         )
     return bool((input == other).all())
 

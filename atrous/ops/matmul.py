@@ -146,7 +146,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     a, b = input._array.ndim, other._array.ndim
     if not a or not b:
         raise RuntimeError(
-            f"both arguments to matmul need to be at least 1D, but they are {a}D and {b}D"
+            "both arguments to matmul need to be at least 1D, but they are"
+            f" {a}D and {b}D"
         )
     if a == b == 1:
         return dot(input, other)
@@ -294,7 +295,7 @@ def bilinear(input1, input2, weight, bias=None) -> Tensor:
 
 @with_out
 def tensordot(a: Tensor, b: Tensor, dims=2) -> Tensor:
-    """Sums of products over `dims`: a count of inner axes, or a list of axes for each."""
+    """Sums of products over `dims`: a count of inner axes, or two lists of axes."""
     if isinstance(dims, int):
         first = list(range(a.dim() - dims, a.dim()))
         second = list(range(dims))
@@ -381,13 +382,13 @@ def _letter(number: int) -> str:
 
 
 def _parsed(equation: str, operands) -> tuple[list[str], str]:
-    """A letter an axis for each operand and the output; "..." gets letters of its own."""
+    """A letter for each axis of operands and output; "..." gets its own."""
     left, arrow, output = equation.partition("->")
     parts = left.split(",")
     if len(parts) != len(operands):
         raise RuntimeError(
-            f"einsum(): the equation has {len(parts)} operands, but {len(operands)} were"
-            f" given: '{equation}'"
+            f"einsum(): the equation has {len(parts)} operands, but {len(operands)}"
+            f" were given: '{equation}'"
         )
     covers = [
         operand.dim() - len(part.replace("...", "")) if "..." in part else 0
@@ -413,8 +414,8 @@ def _parsed(equation: str, operands) -> tuple[list[str], str]:
     for letter in output:
         if not [label for label in labels if letter in label]:
             raise RuntimeError(
-                f"einsum(): output subscript {letter} does not appear in the equation for"
-                " any input operand"
+                f"einsum(): output subscript {letter} does not appear in the equation"
+                " for any input operand"
             )
     return labels, output
 

@@ -43,7 +43,7 @@ def result_type(*operands) -> dtype:
 
 @lru_cache(maxsize=4096)
 def lowered(expression, kinds: tuple, common: dtype | None):
-    """The expression with ("operand", i) replaced by inputs and scalars, cast to `common`."""
+    """The expression with each ("operand", i) an input or scalar, cast to `common`."""
     leaves, inputs, scalars = [], 0, 0
     for kind in kinds:
         if kind is None:
@@ -114,7 +114,7 @@ def broadcast_shapes(*shapes) -> tuple[int, ...]:
 
 
 def as_tensor(value, like: Tensor | None = None) -> Tensor:
-    """A number as a tensor without axes (of `like`'s dtype where it fits); else itself."""
+    """A number as a tensor without axes, of `like`'s dtype where it fits."""
     if isinstance(value, Tensor):
         return value
     kind = result_type(like, value) if like is not None else dtypes.of_number(value)
@@ -122,7 +122,7 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
 
 
 def stored(values: np.ndarray, kind: dtype) -> np.ndarray:
-    """Plain values as the memory of a tensor of dtype `kind` (fresh where converted)."""
+    """Plain values as the memory of a tensor of `kind`; fresh where converted."""
     if kind is dtypes.bfloat16:
         return dtypes.narrow(values.astype(np.float32, copy=False))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -149,7 +149,7 @@ def check_writable(target: Tensor) -> None:
 
 
 def write(target: Tensor, result: Tensor) -> Tensor:
-    """Make `result` the value of `target`, in memory and in the graph; returns `target`.
+    """Make `result` the value of `target`, in memory and graph; returns `target`.
 
     `result` broadcasts to the target's shape and is cast to its dtype.
     """
@@ -212,7 +212,7 @@ def _rebase(target: Tensor, result: Tensor) -> None:
 
 
 def inplace(function, name: str | None = None):
-    """`f_` from `f`: the result is written into the first argument, which is returned."""
+    """`f_` from `f`: the result is written into the first argument and returned."""
 
     @functools.wraps(function)
     def in_place(self, *args, **kwargs):

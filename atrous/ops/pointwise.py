@@ -1,7 +1,7 @@
 """Arithmetic, comparison and mathematics, element by element.
 
 Each operation is an expression (what is computed), the rule of its dtype, and a formula
-(its gradient). Broadcasting and dtype promotion are torch's; `f_` and `out=` are derived.
+(its gradient). Broadcasting and promotion are torch's; `f_` and `out=` are derived.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def check_tensor(name: str, argument: str, value) -> None:
     """TypeError unless `value` is a Tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(
-            f"{name}(): argument '{argument}' must be Tensor, not {type(value).__name__}"
+            f"{name}(): argument '{argument}' must be Tensor, not"
+            f" {type(value).__name__}"
         )
 
 
@@ -112,7 +113,7 @@ sinh = unary("sinh", ("sinh", X), lambda g, x: g * x.cosh(), "x", real)
 cosh = unary("cosh", ("cosh", X), lambda g, x: g * x.sinh(), "x", real)
 tanh = unary("tanh", ("tanh", X), lambda g, y: g * (1 - y * y), "y", real)
 sigmoid = unary("sigmoid", ("sigmoid", X), lambda g, y: g * (1 - y) * y, "y", real)
-# asinh(x) = sign(x) · log1p(|x| + x² / (1 + √(1 + x²))): exact near 0, where log(x + …) is not.
+# asinh(x) = sign(x) · log1p(|x| + x² / (1 + √(1 + x²))), which is exact near 0.
 _SIZE = ("abs", X)
 _HYPOTENUSE = ("sqrt", ("add", ("mul", X, X), ("const", 1.0)))
 _FAR = ("add", ("log", _SIZE), ("const", math.log(2)))
@@ -239,7 +240,7 @@ def _operand(value):
 
 
 def _operands(name: str, *values, numbers: str = "either"):
-    """The operands, checked; `numbers` says which may be one: either, second, neither."""
+    """The operands, checked; which may be a number: either, second, neither."""
     checked = tuple(map(_operand, values))
     tensors = [isinstance(each, Tensor) for each in checked]
     wrong = NotImplemented in [each for each in checked if not isinstance(each, Tensor)]
@@ -331,12 +332,12 @@ def _scaled(name: str, other, alpha):
     """`other · alpha`, with torch's refusals of a float alpha for integers."""
     if alpha == 1:
         return other
-    if isinstance(alpha, float) and isinstance(other, Tensor):
-        if not other.dtype.is_floating_point:
-            raise RuntimeError(
-                f"{name}: for integral input tensors, argument alpha must not be a"
-                f" floating point number, got alpha={alpha}."
-            )
+    whole = isinstance(other, Tensor) and not other.dtype.is_floating_point
+    if whole and isinstance(alpha, float):
+        raise RuntimeError(
+            f"{name}: for integral input tensors, argument alpha must not be a floating"
+            f" point number, got alpha={alpha}."
+        )
     return other * alpha
 
 
@@ -496,12 +497,12 @@ _pow = binary(
 def pow(input, exponent) -> Tensor:
     """input ** exponent, broadcast; integers to negative powers are refused."""
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor):
-        if not input.dtype.is_floating_point and isinstance(exponent, int):
-            if exponent < 0 and input.dtype is not dtypes.bool_:
-                raise RuntimeError(
-                    "Integers to negative integer powers are not allowed: exponent is"
-                    f" {exponent}."
-                )
+        counted = input.dtype.category == 1 and isinstance(exponent, int)
+        if counted and exponent < 0:
+            raise RuntimeError(
+                "Integers to negative integer powers are not allowed: exponent is"
+                f" {exponent}."
+            )
         if input.dtype.is_floating_point and exponent == 2:
             return square(input)
     return _pow(input, exponent)
@@ -658,15 +659,14 @@ bitwise_and, bitwise_or, bitwise_xor = map(_bits, ("and", "or", "xor"))
 
 @with_out
 def where(condition: Tensor, input=None, other=None):
-    """`input` where `condition`, else `other`, broadcast; alone: indices, as nonzero."""
+    """`input` where `condition`, else `other`; alone: indices, as nonzero."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
-    if condition.dtype is not dtypes.bool_:
-        if condition.dtype is not dtypes.uint8:
-            raise RuntimeError(
-                f"where expected condition to be a boolean tensor, but got a tensor with"
-                f" dtype {condition.dtype}"
-            )
+    if condition.dtype not in (dtypes.bool_, dtypes.uint8):
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with"
+            f" dtype {condition.dtype}"
+        )
     kind = result_type(input, other)
     # A number takes the result's dtype before the choice, so nothing is cast twice.
     picked = [

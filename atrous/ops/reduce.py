@@ -1,7 +1,7 @@
 """Reductions: sums, extremes, means, variances, norms, over any axes.
 
-Each is a pre-map and a combination, lowered to `compiler.reduce`. `dim` may be None (all
-axes), an axis or several; `keepdim` leaves reduced axes with size 1.
+Each is a pre-map and a combination, lowered to `compiler.reduce`. `dim` may be None
+(all axes), an axis or several; `keepdim` leaves reduced axes with size 1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from .. import compiler, dtypes
-from ..autograd import needs_recording, record
+from ..autograd import record
 from ..dtypes import dtype
 from ..tensor import Tensor
 from .operands import stored, with_out
@@ -114,8 +114,8 @@ def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tenso
     kind = dtype or input.dtype
     if not kind.is_floating_point:
         raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be either a floating"
-            f" point or complex dtype. Got: {input.dtype.alias}"
+            "mean(): could not infer output dtype. Input dtype must be floating point."
+            f" Got: {input.dtype.alias}"
         )
     axes = axes_of(input, dim)
     count = _count(input, axes)
@@ -174,7 +174,7 @@ def prod(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tenso
 
 
 def _others(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """For each element, the product of the others along `axes` (zeros need no division)."""
+    """For each element, the product of the others along `axes`, without division."""
     shape = x.shape
     if not x._array.size:
         return x
@@ -312,8 +312,8 @@ def _extreme_or_pair(name, combine, pick, larger):
 def _argument(combine: str, input: Tensor, dim, keepdim: bool) -> Tensor:
     if not input._array.size and dim is None:
         raise IndexError(
-            f"{combine}(): Expected reduction dim to be specified for input.numel() == 0."
-            " Specify the reduction dim with the 'dim' argument."
+            f"{combine}(): Expected reduction dim to be specified for input.numel() =="
+            " 0. Specify the reduction dim with the 'dim' argument."
         )
     axes = axes_of(input, dim)
     _refuse_empty(combine, input, axes)
@@ -415,7 +415,7 @@ def _moments(name, input, dim, unbiased, correction, keepdim):
 def var(
     input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None
 ) -> Tensor:
-    """The variance over `dim`: squared distances from the mean / (count − correction)."""
+    """The mean squared distance from the mean, over count − correction."""
     return _moments("var", input, dim, unbiased, correction, keepdim)[0]
 
 
@@ -625,8 +625,8 @@ def _quantile(name, input, q, dim, keepdim, interpolation, ignore_nan):
         )
     if levels.dim() > 1 or levels.dtype is not input.dtype:
         raise RuntimeError(
-            f"{name}() q must be a scalar or 1D tensor of dtype {input.dtype}, but it is"
-            f" {tuple(levels.shape)} of {levels.dtype}"
+            f"{name}() q must be a scalar or 1D tensor of dtype {input.dtype}, but it"
+            f" is {tuple(levels.shape)} of {levels.dtype}"
         )
     if not input._array.size:
         raise RuntimeError(f"{name}() input tensor must be non-empty")

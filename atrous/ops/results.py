@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
+from operator import itemgetter
 
 
 class _Result(tuple):
@@ -10,9 +11,12 @@ class _Result(tuple):
 
     def __repr__(self) -> str:
         parts = ",\n".join(
-            f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True)
+            f"{field}={value!r}" for field, value in self._asdict().items()
         )
         return f"torch.return_types.{type(self).__name__}(\n{parts})"
+
+    def _asdict(self) -> dict:
+        return dict(zip(self._fields, self, strict=True))
 
     def __reduce__(self):
         return _make, (type(self).__name__, self._fields, tuple(self))
@@ -22,7 +26,7 @@ def _make(name: str, fields: tuple, values: tuple):
     return named(name, *fields)(*values)
 
 
-@lru_cache(maxsize=None)
+@cache
 def named(name: str, *fields: str):
     """The result type `torch.return_types.<name>` with these fields.
 
@@ -33,7 +37,5 @@ def named(name: str, *fields: str):
     def new(cls, *values):
         return tuple.__new__(cls, values)
 
-    members = {
-        field: property(lambda self, i=i: self[i]) for i, field in enumerate(fields)
-    }
+    members = {field: property(itemgetter(i)) for i, field in enumerate(fields)}
     return type(name, (_Result,), {"_fields": fields, "__new__": new, **members})
