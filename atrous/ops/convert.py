@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd import record
 from ..autograd.modes import modes
-from ..compiler import memory
+from ..compiler import SMALL, memory
 from ..device import (
     channels_last,
     channels_last_3d,
@@ -224,8 +224,12 @@ def fill_(self: Tensor, value) -> Tensor:
             self[tuple(slice(1) if again else slice(None) for again in repeated)], value
         )
         return self
-    held = np.asarray(scalar(value, self.dtype))
-    return write(self, Tensor._of(held, self.dtype))
+    held = scalar(value, self.dtype)
+    if self._array.size < SMALL and not (modes.recording and self.requires_grad):
+        self._array.fill(held)
+        self._bump()
+        return self
+    return write(self, Tensor._of(np.asarray(held), self.dtype))
 
 
 def _walks(array: np.ndarray):

@@ -14,7 +14,7 @@ from .. import compiler
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis, integer, integers
-from .copying import filled, move
+from .copying import filled, move, strided
 from .pointwise import check_tensor
 from .views import derived_view
 
@@ -349,7 +349,7 @@ def _diagonal_of(array: np.ndarray, offset: int, a: int, b: int) -> np.ndarray:
     first[b] = slice(min(column, columns), None)
     shape = [array.shape[i] for i in rest] + [length]
     steps = [array.strides[i] for i in rest] + [array.strides[a] + array.strides[b]]
-    return np.lib.stride_tricks.as_strided(array[tuple(first)], shape, steps)
+    return strided(array[tuple(first)], shape, steps)
 
 
 def diagonal_embedded(part: Tensor, shape, offset: int, a: int, b: int) -> Tensor:
@@ -455,7 +455,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     before = array.shape
     return derived_view(
         input,
-        np.lib.stride_tricks.as_strided(array, shape, strides),
+        strided(array, shape, strides),
         lambda base: unfold(base, place, size, step),
         "UnfoldBackward0",
         lambda g: unfold_adjoint(g, before, place, size, step),

@@ -15,7 +15,7 @@ from ..autograd import record
 from ..dtypes import dtype
 from ..tensor import Size, Tensor
 from .arguments import axes, axis, integers, variadic
-from .copying import copied
+from .copying import copied, strided
 from .operands import broadcast_shapes as common_shape
 from .pointwise import check_tensor
 
@@ -419,7 +419,7 @@ def expand(input: Tensor, size, *, implicit: bool = False) -> Tensor:
     before = array.shape
     return derived_view(
         input,
-        np.lib.stride_tricks.as_strided(array, shape, strides),
+        strided(array, shape, strides),
         lambda base: expand(base, shape),
         "ExpandBackward0",
         lambda g: g.sum_to_size(before),
