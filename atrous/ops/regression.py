@@ -344,6 +344,11 @@ def poisson_nll_loss(
     return totalled(node[reduction], expression, operands, kind, reduction)
 
 
+def _mismatched(a: Tensor, b: Tensor) -> list[int]:
+    """The sizes of `a` on the axes where `b`, of as many axes, has another."""
+    return [own for own, size in zip(a.shape, b.shape, strict=True) if own != size]
+
+
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -364,16 +369,12 @@ def gaussian_nll_loss(
     elif var.shape != input.shape:
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)
-        elif not (
-            var.ndim == input.ndim
-            and tuple(input.shape[:-1]) == tuple(var.shape[:-1])
-            and var.shape[-1] == 1
-        ):
+        elif var.ndim != input.ndim or _mismatched(var, input) != [1]:
             raise ValueError(
                 worded(
                     f"{name}: var is of incorrect size.",
                     input=(input.shape, ""),
-                    var=(var.shape, "the input's, or with 1 or no last axis"),
+                    var=(var.shape, "the input's, with one axis 1, or no last axis"),
                 )
             )
     reduction = reduction_of(name, reduction)
