@@ -63,7 +63,7 @@ def standardised(
     `grouped`: the shape as which the input is seen (statistics and parameters fit it).
     """
     wide = statistics.mean.dtype.name
-    expression = _H
+    expression: tuple = _H
     shape = input._array.shape
     seen = shape if grouped is None else grouped
     arrays = [input._array.reshape(seen), statistics.mean, statistics.inv]
@@ -100,7 +100,8 @@ def _fused(g, x, w, statistics: Statistics, shape):
     wide = mean.dtype.name
     arrays = [x._array, mean, statistics.inv, g._array]
     names = [x.dtype.name, wide, wide, g.dtype.name]
-    grad = scaled = ("cast", wide, ("in", 3))
+    grad: tuple = ("cast", wide, ("in", 3))
+    scaled = grad
     if w is not None:
         scaled = ("mul", grad, ("in", 4))
         arrays.append(w._array)
@@ -121,11 +122,12 @@ def _fused(g, x, w, statistics: Statistics, shape):
     by_parameters = cache(lambda: summed(grad, shape))
 
     def by_input() -> Tensor:
-        expression, means = ("mul", scaled, ("in", 2)), []
+        expression: tuple = ("mul", scaled, ("in", 2))
+        means: list[np.ndarray] = []
         if axes is not None:
             if tuple(shape) == mean.shape:
                 factor = 1 if w is None else w._values().astype(wide)
-                sums = [each * factor for each in by_parameters()]
+                sums = tuple(each * factor for each in by_parameters())
             else:
                 sums = summed(scaled, mean.shape)
             count = max(math.prod(x._array.shape[axis] for axis in axes), 1)
