@@ -28,11 +28,11 @@ def _product(a: np.ndarray, b: np.ndarray, kind) -> np.ndarray:
     if kind in (dtypes.float32, dtypes.float64):
         return compiler.matmul(a, b)
     if kind.is_floating_point:
-        wide = [
+        wide_a, wide_b = (
             dtypes.widen(each) if kind is dtypes.bfloat16 else each.astype(np.float32)
             for each in (a, b)
-        ]
-        return stored(compiler.matmul(*wide), kind)
+        )
+        return stored(compiler.matmul(wide_a, wide_b), kind)
     return np.matmul(a, b)
 
 
