@@ -286,8 +286,10 @@ def _shaped(parameter: Tensor | None, shape) -> Tensor | None:
 def _given(mean: Tensor, variance: Tensor, eps: float, shape) -> Statistics:
     """Running statistics, as they broadcast to the input."""
     wide = mean.dtype.compute
-    arrays = [each._values().astype(wide).reshape(shape) for each in (mean, variance)]
-    return Statistics(*arrays, eps, None)
+    means, variances = (
+        each._values().astype(wide).reshape(shape) for each in (mean, variance)
+    )
+    return Statistics(means, variances, eps, None)
 
 
 def _unbiased(count: int) -> float:
