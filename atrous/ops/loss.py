@@ -295,7 +295,7 @@ def _fused(g, x, targets, divisor, level, reduction, normalise) -> Tensor:
     one, zero = ("const", 1.0), ("const", 0.0)
     if normalise:
         share = ("exp", ("sub", ("in", 0), ("in", 4)))
-        slope = ("sub", share, ("where", _HIT, one, zero))
+        slope: tuple = ("sub", share, ("where", _HIT, one, zero))
     else:
         slope = ("where", _HIT, ("const", -1.0), zero)
     array = compiler.pointwise(
