@@ -706,7 +706,7 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
         return out if max is None else minimum(out, max)
     limits = [each for each in (min, max) if each is not None]
     kind = result_type(input, *limits)
-    expression = X
+    expression: tuple = X
     if min is not None:
         expression = ("maximum", expression, Y)
     if max is not None:
