@@ -34,9 +34,9 @@ def result_type(*operands) -> dtype:
         held = ranked[rank]
         ranked[rank] = kind if held is None else dtypes.promote_types(held, kind)
     result: dtype | None = None
-    for kind in ranked:
-        if kind is not None and (result is None or kind.category > result.category):
-            result = kind
+    for held in ranked:
+        if held is not None and (result is None or held.category > result.category):
+            result = held
     assert result is not None
     return result
 
@@ -187,8 +187,8 @@ def _rebase(target: Tensor, result: Tensor) -> None:
         result = result.to(target.dtype)
     base = target._base
     if base is None:
-        if result.requires_grad:
-            target._attach(result.grad_fn, result.output_nr)
+        if (node := result.grad_fn) is not None:
+            target._attach(node, result.output_nr)
         else:
             record(target, "ZeroBackward0", (target,), lambda g: (None,))
         target._history += 1  # views made before follow
