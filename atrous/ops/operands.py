@@ -187,7 +187,9 @@ def _rebase(target: Tensor, result: Tensor) -> None:
         result = result.to(target.dtype)
     base = target._base
     if base is None:
-        if (node := result.grad_fn) is not None:
+        if result.requires_grad:
+            node = result.grad_fn
+            assert node is not None, "an operation's result, so never a leaf"
             target._attach(node, result.output_nr)
         else:
             record(target, "ZeroBackward0", (target,), lambda g: (None,))
@@ -206,7 +208,9 @@ def _rebase(target: Tensor, result: Tensor) -> None:
     # The base is both input and output of the write.
     before = base._alias()
     if base.requires_grad:
-        before._attach(base.grad_fn, base.output_nr)
+        node = base.grad_fn
+        assert node is not None, "a leaf's views are refused: see check_writable"
+        before._attach(node, base.output_nr)
     record(base, "CopySlices", (before, result), formula)
     base._history += 1
 
