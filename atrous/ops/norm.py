@@ -66,6 +66,7 @@ def batch_norm(
     per_channel = (1, channels, *[1] * (input.ndim - 2))
     weight, bias = _shaped(weight, per_channel), _shaped(bias, per_channel)
     if not training:
+        assert running_mean is not None and running_var is not None
         statistics = _given(running_mean, running_var, eps, per_channel)
         return standardised("NativeBatchNormBackward0", input, statistics, weight, bias)
     axes = (0, *range(2, input.ndim))
@@ -110,6 +111,7 @@ def instance_norm(
     per_channel = (1, channels, *[1] * (input.ndim - 2))
     weight, bias = _shaped(weight, per_channel), _shaped(bias, per_channel)
     if not use_input_stats:
+        assert running_mean is not None and running_var is not None
         statistics = _given(running_mean, running_var, eps, per_channel)
         return standardised("ViewBackward0", input, statistics, weight, bias)
     statistics = Statistics.of(input, tuple(range(2, input.ndim)), eps)
