@@ -7,6 +7,7 @@ Each operation is an expression (what is computed), the rule of its dtype, and a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -561,7 +562,7 @@ atan2 = arctan2 = binary(
     rule=real,
     numbers="neither",
 )
-hypot = binary(
+hypot: Callable[..., Tensor] = binary(
     "hypot",
     ("sqrt", ("add", ("mul", X, X), ("mul", Y, Y))),
     lambda g, a, b: (
@@ -578,7 +579,7 @@ def _negative(operand):
     return ("or", ("lt", operand, zero), ("lt", ("reciprocal", operand), zero))
 
 
-copysign = binary(
+copysign: Callable[..., Tensor] = binary(
     "copysign",
     ("where", _negative(Y), ("neg", ("abs", X)), ("abs", X)),
     lambda g, a, b: (
