@@ -213,8 +213,8 @@ def test_float16_where_the_processor_lacks_it(kernels, monkeypatch, target):
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(wide, half.astype("f4"))
         next_one = np.nextafter(wide, np.float32(1))
-    between = np.concatenate([wide, next_one, [65519.9, 65520.0, 1e30, 3e-8]])
-    between = between.astype("f4")
+    edges = np.array([65519.9, 65520.0, 1e30, 3e-8], "f4")
+    between = np.concatenate([wide, next_one, edges])
     with np.errstate(all="ignore"):
         want = between.astype(np.float16)
     np.testing.assert_array_equal(
