@@ -112,7 +112,7 @@ class PointwiseSpec:
 
 
 def border_index(size: int, before: int, after: int, border: str) -> np.ndarray:
-    """For each position of a padded axis, its place among `size`; -1 where x is zero."""
+    """For each position of a padded axis its place among `size`; -1 where x is zero."""
     place = np.arange(-before, size + after)
     outside = (place < 0) | (place >= size)
     if border == "zeros":
