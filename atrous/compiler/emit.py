@@ -249,9 +249,7 @@ class Emitter:
         self._flush()
         self._listing.append("  " * self._depth + text)
 
-    def call(
-        self, type: Type | None, function: str, *values
-    ) -> Any:
+    def call(self, type: Type | None, function: str, *values) -> Any:
         """Call an intrinsic or a C function by name; `type` None returns nothing."""
         given = ", ".join(value.type.ir for value in values)
         result = "void" if type is None else type.ir
