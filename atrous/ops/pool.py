@@ -193,7 +193,7 @@ def adaptive_average(name: str, input: Tensor, output_size, rank=None) -> Tensor
     check_tensor(name, "input", input)
     rank = rank or input.ndim - 2
     spec = _adaptive_spec(name, "average", rank, input, output_size)
-    if rank > 1 and all(size == 1 for size in spec.out_size):
+    if rank > 1 and all(size == 1 for size in spec.output_size):
         return input.mean(tuple(range(-rank, 0)), True)
     return _average(_node("AdaptiveAvgPool", rank), input, spec)
 
