@@ -119,8 +119,8 @@ REFUSALS = [
     (
         lambda T: T.nn.init.calculate_gain("gelu"),
         "calculate_gain: unknown nonlinearity 'gelu'; known are linear, conv1d, "
-        "conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, sigmoid, "
-        "tanh, relu, leaky_relu, selu",
+        "conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, "
+        "sigmoid, tanh, relu, leaky_relu, selu",
     ),
     (
         lambda T: T.nn.init.calculate_gain("leaky_relu", "steep"),
