@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .ops import (
     activation,
+    broadcast,
     compare,
     convert,
     create,
@@ -21,9 +22,11 @@ from .ops import (
     reduce,
     sample,
     scan,
+    scatter,
     softmax,
     subscript,
     views,
+    windows,
 )
 from .ops.operands import inplace
 from .tensor import Tensor
@@ -36,8 +39,9 @@ POINTWISE = """
     add sub mul multiply div floor_divide fmod remainder pow maximum minimum fmax fmin
     atan2 arctan2 hypot eq ne not_equal lt less le less_equal gt greater ge
     greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor
-    clamp clip clamp_min clamp_max lerp addcmul addcdiv divide subtract true_divide logaddexp
-    xlogy nan_to_num acosh asinh atanh arccosh arcsinh arctanh copysign float_power heaviside
+    clamp clip clamp_min clamp_max lerp addcmul addcdiv divide subtract true_divide
+    logaddexp xlogy nan_to_num acosh asinh atanh arccosh arcsinh arctanh copysign
+    float_power heaviside
 """.split()
 
 #: Methods without an in-place form, by module.
@@ -57,14 +61,15 @@ PLAIN = {
         allclose equal isclose is_nonzero is_same_size
     """.split(),
     views: """
-        broadcast_to expand expand_as flatten moveaxis movedim permute ravel reshape
-        reshape_as squeeze sum_to_size swapaxes swapdims t transpose unflatten unsqueeze
-        view view_as adjoint
+        adjoint flatten moveaxis movedim permute ravel reshape reshape_as squeeze
+        swapaxes swapdims t transpose unflatten unsqueeze view view_as
     """.split(),
+    broadcast: "broadcast_to expand expand_as sum_to_size".split(),
+    windows: "as_strided unfold".split(),
     parts: """
-        as_strided chunk diagonal diagonal_scatter dsplit fill_diagonal_ hsplit narrow
+        chunk diagonal diagonal_scatter dsplit fill_diagonal_ hsplit narrow
         narrow_copy select select_scatter slice_scatter split split_with_sizes
-        tensor_split unbind unfold vsplit
+        tensor_split unbind vsplit
     """.split(),
     rearrange: """
         diag diag_embed diagflat flip fliplr flipud repeat repeat_interleave roll rot90
@@ -78,17 +83,15 @@ PLAIN = {
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial
         normal_ random_ uniform_
     """.split(),
-    index: """
-        gather index_add index_copy index_fill index_select put scatter scatter_add
-        scatter_reduce take take_along_dim
-    """.split(),
+    index: "index_add index_copy index_fill index_select put take".split(),
+    scatter: "gather scatter scatter_add scatter_reduce take_along_dim".split(),
     subscript: "index_put index_put_".split(),
     mask: "argwhere masked_fill masked_scatter masked_select nonzero".split(),
     order: """
         argsort bincount histc isin kthvalue msort sort topk unique unique_consecutive
     """.split(),
     scan: "cummax cummin cumprod cumsum diff logcumsumexp".split(),
-    activation: "relu relu_ prelu".split(),
+    activation: "relu relu_ prelu hardshrink".split(),
     softmax: "softmax log_softmax".split(),
 }
 
@@ -96,9 +99,8 @@ PLAIN = {
 IN_PLACE = {
     matmul: "addmm addmv addbmm baddbmm addr".split(),
     rearrange: "tril triu".split(),
-    index: """
-        index_add index_copy index_fill put scatter scatter_add scatter_reduce
-    """.split(),
+    index: "index_add index_copy index_fill put".split(),
+    scatter: "scatter scatter_add scatter_reduce".split(),
     mask: "masked_fill masked_scatter".split(),
     scan: "cumsum cumprod".split(),
 }

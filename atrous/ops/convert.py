@@ -22,10 +22,10 @@ from ..device import (
 from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import integers
+from .broadcast import expand
 from .copying import copied, move, scalar
 from .operands import check_writable, write
 from .pointwise import clone, to_dtype
-from .views import expand
 
 __all__ = "fill fill_ zero_".split()
 
@@ -54,21 +54,21 @@ def _wanted(self: Tensor, args: tuple, options: dict):
     """(dtype or None, copy, memory format), after the device is found usable."""
     names = ("non_blocking", "copy", "memory_format")
     where, kind = options.pop("device", None), options.pop("dtype", None)
-    args = list(args)
-    if args and isinstance(args[0], Tensor):
-        kind = args.pop(0).dtype
+    rest = list(args)
+    if rest and isinstance(rest[0], Tensor):
+        kind = rest.pop(0).dtype
     elif "other" in options:
         kind = options.pop("other").dtype
-    elif args and isinstance(args[0], (dtypes.dtype, type(None))):
-        kind = args.pop(0) or kind
-    elif args and isinstance(args[0], (device, str, int)):
-        where = args.pop(0)
-        if args and isinstance(args[0], (dtypes.dtype, type(None))):
-            kind = args.pop(0) or kind
-    for name, value in zip(names, args, strict=False):
+    elif rest and isinstance(rest[0], (dtypes.dtype, type(None))):
+        kind = rest.pop(0) or kind
+    elif rest and isinstance(rest[0], (device, str, int)):
+        where = rest.pop(0)
+        if rest and isinstance(rest[0], (dtypes.dtype, type(None))):
+            kind = rest.pop(0) or kind
+    for name, value in zip(names, rest, strict=False):
         options.setdefault(name, value)
-    if (args and not isinstance(args[0], bool)) or set(options) - set(names):
-        given = ", ".join([type(each).__name__ for each in args] + list(options))
+    if (rest and not isinstance(rest[0], bool)) or set(options) - set(names):
+        given = ", ".join([type(each).__name__ for each in rest] + list(options))
         raise TypeError(
             f"to() received an invalid combination of arguments: ({given}). It takes a"
             " dtype, a device, or a tensor, then non_blocking, copy, memory_format."

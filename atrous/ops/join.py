@@ -7,9 +7,9 @@ from ..dtypes import get_default_dtype, promote_types
 from ..tensor import Tensor
 from .arguments import axis
 from .arguments import tensors as checked
+from .broadcast import atleast_1d, atleast_2d, atleast_3d
 from .copying import empty_like, filled, move
 from .operands import with_out
-from .views import atleast_1d, atleast_2d, atleast_3d
 
 __all__ = """
     block_diag cat column_stack concat concatenate dstack hstack row_stack stack vstack
@@ -58,13 +58,17 @@ def cat(tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
 
 def _joined(given: list[Tensor], dim: int) -> tuple[int, list[int]]:
     """The axis counted from the front and the shape of the result."""
-    shapes = [each._array.shape for each in given]
-    for i, shape in enumerate(shapes):
+    for i, each in enumerate(given):
+        shape = each._array.shape
         if not shape:
             raise RuntimeError(
                 f"zero-dimensional tensor (at position {i}) cannot be concatenated"
             )
-    shapes = {i: shape for i, shape in enumerate(shapes) if shape != (0,)}
+    shapes = {
+        i: each._array.shape
+        for i, each in enumerate(given)
+        if each._array.shape != (0,)
+    }
     if not shapes:
         return axis(dim, 1), [0]
     first = next(iter(shapes.values()))
@@ -105,7 +109,8 @@ def stack(tensors, dim: int = 0) -> Tensor:
             )
     given = _together(given)
     place = axis(dim, len(shape) + 1)
-    before, kind = (slice(None),) * place, given[0].dtype
+    before: tuple = (slice(None),) * place
+    kind = given[0].dtype
     larger = (*shape[:place], len(given), *shape[place:])
     array = empty_like(given[0]._array[(*before, None)], larger)
     for i, each in enumerate(given):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -195,7 +196,7 @@ def isin(
 # Searching
 
 
-def _side(right: bool, side: str | None) -> str:
+def _side(right: bool, side: str | None) -> Literal["left", "right"]:
     if side not in (None, "left", "right"):
         raise RuntimeError(
             f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"

@@ -1,4 +1,4 @@
-"""Parts of a tensor that share its memory: select, narrow, split, diagonal, windows.
+"""Parts of a tensor that share its memory: select, narrow, split, diagonal.
 
 Each part is a linear map P; its gradient is the adjoint Pᵀ, which puts the gradient
 into zeros at the part's place, and whose own gradient is P again.
@@ -10,7 +10,6 @@ import itertools
 
 import numpy as np
 
-from .. import compiler
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis, integer, integers
@@ -19,7 +18,7 @@ from .pointwise import check_tensor
 from .views import derived_view
 
 __all__ = """
-    as_strided chunk diagonal diagonal_scatter dsplit hsplit narrow narrow_copy select
+    chunk diagonal diagonal_scatter dsplit hsplit narrow narrow_copy select
     select_scatter slice_scatter split split_with_sizes tensor_split unbind vsplit
 """.split()
 
@@ -52,7 +51,8 @@ def _at_key(array: np.ndarray, key: tuple) -> np.ndarray:
     return found if isinstance(found, np.ndarray) else array[(*key, ...)]
 
 
-def _at(place: int, index) -> tuple:
+def at(place: int, index) -> tuple:
+    """The key of an index at one axis."""
     return (slice(None),) * place + (index,)
 
 
@@ -68,7 +68,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
             f"select(): index {index} out of range for tensor of size {list(shape)} at"
             f" dimension {place}"
         )
-    return taken(input, _at(place, index), "SelectBackward0")
+    return taken(input, at(place, index), "SelectBackward0")
 
 
 def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
@@ -100,7 +100,7 @@ def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
         raise RuntimeError(
             f"start ({first}) + length ({length}) exceeds dimension size ({size})."
         )
-    return taken(input, _at(place, slice(first, first + length)))
+    return taken(input, at(place, slice(first, first + length)))
 
 
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
@@ -121,7 +121,7 @@ def slice_scatter(
     """A copy of `input` with `src` at start:end:step of axis `dim`."""
     out = input.clone()
     place = axis(dim, input.dim())
-    part = taken(out, _at(place, slice(start, end, step)))
+    part = taken(out, at(place, slice(start, end, step)))
     if part.shape != src.shape:
         raise RuntimeError(
             f"expected src to have a size equal to the slice of self. src size ="
@@ -209,7 +209,7 @@ def _split_size(name: str, tensor: Tensor, dim: int) -> int:
 def _split_at(tensor: Tensor, place: int, bounds: list, node: str):
     from .join import cat
 
-    keys = [_at(place, slice(*bound)) for bound in bounds]
+    keys = [at(place, slice(*bound)) for bound in bounds]
     return _parts(tensor, keys, node, lambda grads: cat(grads, place))
 
 
@@ -270,7 +270,7 @@ def tensor_split(
             cuts.append(cuts[-1] + small + (i < larger))
     place = axis(dim, input.dim())
     return tuple(
-        taken(input, _at(place, slice(*pair))) for pair in itertools.pairwise(cuts)
+        taken(input, at(place, slice(*pair))) for pair in itertools.pairwise(cuts)
     )
 
 
@@ -310,7 +310,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     check_tensor("unbind", "input", input)
     size = _split_size("unbind", input, dim)
     place = axis(dim, input.dim())
-    keys = [(*_at(place, i), ...) for i in range(size)]
+    keys = [(*at(place, i), ...) for i in range(size)]
     if not keys:
         return ()
     from .join import stack
@@ -362,123 +362,4 @@ def diagonal_embedded(part: Tensor, shape, offset: int, a: int, b: int) -> Tenso
         "DiagEmbedBackward0",
         (part,),
         lambda g: (lambda: diagonal(g, offset, a, b),),
-    )
-
-
-# Any strides
-
-
-def as_strided(
-    input: Tensor, size, stride, storage_offset: int | None = None
-) -> Tensor:
-    """A view of the storage by sizes, steps and offset, in elements."""
-    size = integers(size, "as_strided", "size")
-    stride = integers(stride, "as_strided", "stride")
-    if len(size) != len(stride):
-        raise RuntimeError(
-            f"mismatch in length of strides and shape: {list(stride)} and {list(size)}"
-        )
-    if min(stride, default=0) < 0:
-        raise RuntimeError(
-            "as_strided: Negative strides are not supported at the moment, got strides:"
-            f" {list(stride)}"
-        )
-    offset = input.storage_offset() if storage_offset is None else storage_offset
-    input._storage.rewrite()
-    needed = 0 if 0 in size else 1 + offset + _span(size, stride)
-    held = _elements(input._storage.array)
-    if needed > held:
-        raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset"
-            f" {offset} require {needed} elements, the storage has {held}."
-        )
-    array = input._storage.strided(size, stride, offset if needed else 0)
-    geometry = tuple(input.shape), input.stride(), input.storage_offset()
-    return derived_view(
-        input,
-        array,
-        lambda base: as_strided(base, size, stride, offset),
-        "AsStridedBackward0",
-        lambda g: _scattered(g, (size, stride, offset), geometry, held),
-    )
-
-
-def _span(size, stride) -> int:
-    pairs = zip(size, stride, strict=True)
-    return sum((length - 1) * step for length, step in pairs)
-
-
-def _elements(array: np.ndarray) -> int:
-    """From the first element of the memory to the last."""
-    steps = [step // array.itemsize for step in array.strides]
-    return 1 + _span(array.shape, steps) if array.size else 0
-
-
-def _places(size, stride, offset: int) -> Tensor:
-    """The number in the storage of each element of a strided view."""
-    total = np.full((), offset, np.int64)
-    for length, step in zip(size, stride, strict=True):
-        total = total[..., None] + np.arange(length) * step
-    return Tensor._of(total.reshape(-1))
-
-
-def _scattered(g: Tensor, view: tuple, geometry: tuple, held: int) -> Tensor:
-    """The storage's gradient, summed where the view overlaps, read as the input."""
-    storage = Tensor._of(filled((held,), g.dtype), g.dtype)
-    storage = storage.index_add(0, _places(*view), g.reshape(-1))
-    return storage[_places(*geometry)].reshape(geometry[0])
-
-
-# Sliding windows
-
-
-def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of `size` elements along an axis, `step` apart; a new last axis."""
-    array = input._array
-    place = axis(dimension, array.ndim)
-    held = array.shape[place] if array.ndim else 1
-    if size < 0:
-        raise RuntimeError(f"size is {size} but must be >= 0")
-    if size > held:
-        raise RuntimeError(
-            f"maximum size for tensor at dimension {place} is {held} but size is {size}"
-        )
-    if step <= 0:
-        raise RuntimeError(f"step is {step} but must be > 0")
-    if not array.ndim:
-        return input.reshape(1)[:size]
-    shape, strides = list(array.shape), list(array.strides)
-    shape[place] = (held - size) // step + 1
-    shape.append(size)
-    strides.append(strides[place])
-    strides[place] *= step
-    before = array.shape
-    return derived_view(
-        input,
-        strided(array, shape, strides),
-        lambda base: unfold(base, place, size, step),
-        "UnfoldBackward0",
-        lambda g: unfold_adjoint(g, before, place, size, step),
-    )
-
-
-def unfold_adjoint(g: Tensor, shape, place: int, size: int, step: int) -> Tensor:
-    """Every window added at its place, into zeros of `shape`."""
-    total = filled(shape, g.dtype)
-    for offset in range(size):
-        count = g._array.shape[place]
-        part = total[_at(place, slice(offset, offset + step * (count - 1) + 1, step))]
-        compiler.pointwise(
-            ("add", ("in", 0), ("in", 1)),
-            part,
-            g._array[..., offset],
-            dtypes=(g.dtype.name,) * 2,
-            out=part,
-        )
-    out = Tensor._of(total, g.dtype)
-    return record(
-        out,
-        "UnfoldBackwardBackward0",
-        (g,),
-        lambda gg: (lambda: unfold(gg, place, size, step),),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 
@@ -15,7 +16,8 @@ from ..tensor import Tensor
 from .arguments import integers
 from .arguments import tensors as checked
 from .copying import filled
-from .create import _checked_dtype, finished, with_out_dtype
+from .create import finished, with_out_dtype
+from .data import checked_dtype
 from .join import stack
 from .operands import stored
 
@@ -54,7 +56,7 @@ def arange(
     if end is None:
         start, end = 0, start
     start, end, step = map(_number, (start, end, step))
-    kind = _checked_dtype("arange", dtype) or _kind(start, end, step)
+    kind = checked_dtype("arange", dtype) or _kind(start, end, step)
     count = _count(start, end, step, kind)
     if kind is dtypes.bool_:
         raise NotImplementedError("arange: not implemented for torch.bool")
@@ -97,10 +99,10 @@ def _steps(start, step, count: int, kind: dtype) -> np.ndarray:
     # Blocks of one register start anew from a rounded number, in pairs of registers.
     lanes = {dtypes.float32: 8, dtypes.float64: 4}.get(kind)
     if lanes:
-        whole = count // (2 * lanes) * (2 * lanes)
-        first = values[:whole:lanes].astype(np.float64)
+        even = count // (2 * lanes) * (2 * lanes)
+        first = values[:even:lanes].astype(np.float64)
         block = fma64(i[:lanes], float(step), first[:, None])
-        values[:whole] = block.reshape(-1).astype(kind.storage)
+        values[:even] = block.reshape(-1).astype(kind.storage)
     return values
 
 
@@ -161,7 +163,7 @@ def _between(name: str, make):
         **options,
     ) -> Tensor:
         usable(device)
-        kind = _checked_dtype(name, dtype) or dtypes.get_default_dtype()
+        kind = checked_dtype(name, dtype) or dtypes.get_default_dtype()
         for place, value in (("start", start), ("end", end)):
             if isinstance(value, Tensor) and value.dim():
                 raise RuntimeError(
@@ -218,7 +220,7 @@ def eye(
     for name, size in (("n", n), ("m", m)):
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
-    kind = _checked_dtype("eye", dtype) or dtypes.get_default_dtype()
+    kind = checked_dtype("eye", dtype) or dtypes.get_default_dtype()
     array = filled((n, m), kind)
     array[np.arange(min(n, m)), np.arange(min(n, m))] = filled((), kind, 1)[()]
     return finished(array, kind, requires_grad)
@@ -322,10 +324,10 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
-    import itertools
-
-    take = itertools.combinations_with_replacement
-    take = take if with_replacement else itertools.combinations
-    picks = list(take(_range(input.numel()), r))
+    every = _range(input.numel())
+    if with_replacement:
+        picks = list(itertools.combinations_with_replacement(every, r))
+    else:
+        picks = list(itertools.combinations(every, r))
     index = np.array(picks, np.int64).reshape(len(picks), r)
     return input[Tensor._of(index)] if r else input.new_empty(0)

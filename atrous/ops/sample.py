@@ -13,7 +13,8 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import integers
 from .copying import order_of
-from .create import _checked_dtype, finished, sizes, with_out_dtype
+from .create import finished, sizes, with_out_dtype
+from .data import checked_dtype
 from .operands import broadcast_shapes, check_writable, with_out, write
 from .pointwise import check_tensor
 
@@ -54,7 +55,7 @@ def _factory(name: str, draw, what: str):
             )
         usable(device)
         _check_generator(name, generator)
-        kind = _checked_dtype(name, dtype) or dtypes.get_default_dtype()
+        kind = checked_dtype(name, dtype) or dtypes.get_default_dtype()
         shape = sizes(name, size)
         _check_room(shape, kind)
         array = draw(shape, dtype=kind.name, generator=generator)
@@ -89,7 +90,7 @@ def _like(name: str, draw):
         check_tensor(name, "input", input)
         usable(device)
         _check_generator(name, generator)
-        kind = _checked_dtype(name, dtype) or input.dtype
+        kind = checked_dtype(name, dtype) or input.dtype
         array = draw(
             input._array.shape,
             dtype=kind.name,
@@ -138,7 +139,7 @@ def randint(
             "randint(): argument 'size' must be tuple of ints, not"
             f" {type(size).__name__}"
         )
-    kind = _checked_dtype("randint", dtype) or dtypes.int64
+    kind = checked_dtype("randint", dtype) or dtypes.int64
     shape = sizes("randint", (size,))
     _check_room(shape, kind)
     array = streams.randint(shape, low, high, dtype=kind.name, generator=generator)
@@ -147,7 +148,7 @@ def randint(
 
 def _bounds(name: str, last: str, args: tuple, named: dict):
     """low (0 by default), high, and what comes after them."""
-    names = ("low", "high", last) if len(args) == 3 else ("high", last)
+    names: tuple[str, ...] = ("low", "high", last) if len(args) == 3 else ("high", last)
     if len(args) == 2 and (last in named or "high" in named):
         names = ("low", "high") if last in named else ("low", last)
     if len(args) == 1 and "high" in named:
@@ -182,7 +183,7 @@ def randint_like(
     check_tensor("randint_like", "input", input)
     usable(device)
     low, high, _ = _bounds("randint_like", "input", (*args, input), named)
-    kind = _checked_dtype("randint_like", dtype) or input.dtype
+    kind = checked_dtype("randint_like", dtype) or input.dtype
     array = streams.randint(
         input._array.shape,
         low,
@@ -209,7 +210,7 @@ def randperm(
     usable(device)
     _check_generator("randperm", generator)
     (n,) = integers((n,), "randperm", "n")
-    kind = _checked_dtype("randperm", dtype) or dtypes.int64
+    kind = checked_dtype("randperm", dtype) or dtypes.int64
     array = streams.randperm(n, dtype=kind.name, generator=generator)
     return finished(array, kind, requires_grad)
 

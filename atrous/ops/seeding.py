@@ -24,13 +24,14 @@ class Generator(streams.Generator):
         super().__init__(device)
         self.device = cpu
 
-    def get_state(self) -> Tensor:
+    def get_state(self) -> Tensor:  # type: ignore[override]
         """The state as a uint8 tensor of 5056 bytes, laid out as torch's."""
         return Tensor._of(super().get_state())
 
     def set_state(self, state) -> Generator:
         """Continue from a state that `get_state` has returned, here or in torch."""
-        return super().set_state(_bytes(state))
+        super().set_state(_bytes(state))
+        return self
 
 
 def _bytes(state) -> np.ndarray:

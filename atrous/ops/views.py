@@ -13,16 +13,14 @@ import numpy as np
 from .. import dtypes
 from ..autograd import record
 from ..dtypes import dtype
-from ..tensor import Size, Tensor
+from ..tensor import Tensor
 from .arguments import axes, axis, integers, variadic
-from .copying import copied, strided
-from .operands import broadcast_shapes as common_shape
+from .copying import copied
 from .pointwise import check_tensor
 
 __all__ = """
-    adjoint atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors
-    broadcast_to flatten moveaxis movedim permute ravel reshape squeeze
-    swapaxes swapdims t transpose unflatten unsqueeze
+    adjoint flatten moveaxis movedim permute ravel reshape squeeze swapaxes swapdims t
+    transpose unflatten unsqueeze
 """.split()
 
 
@@ -44,9 +42,9 @@ def view(input: Tensor, *shape, dtype: dtype | None = None) -> Tensor:
         dtype = shape[0]
     if dtype is not None:
         return _view_as_bits(input, dtype)
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-        shape = shape[0]
-    sizes = inferred(integers(tuple(shape), "view", "size"), input._array.size)
+    spread = len(shape) == 1 and isinstance(shape[0], (tuple, list))
+    given = tuple(shape[0]) if spread else shape
+    sizes = inferred(integers(given, "view", "size"), input._array.size)
     array = _viewed(input, sizes)
     if array is None:
         raise RuntimeError(
@@ -130,7 +128,7 @@ def view_strides(old_shape, old_strides, new_shape) -> tuple[int, ...] | None:
             steps.append(unit)
             unit *= max(size, 1)
         return tuple(reversed(steps))
-    runs = []  # (elements, step of the innermost)
+    runs: list[tuple[int, int]] = []  # (elements, step of the innermost)
     for size, step in zip(reversed(old_shape), reversed(old_strides), strict=True):
         if size == 1:
             continue
@@ -251,8 +249,9 @@ def squeeze(input: Tensor, dim=None) -> Tensor:
     """Without the axes of size 1: all of them, or those in `dim`."""
     check_tensor("squeeze", "input", input)
     array = input._array
+    chosen: tuple[int, ...]
     if dim is None:
-        chosen, node = range(array.ndim), "SqueezeBackward0"
+        chosen, node = tuple(range(array.ndim)), "SqueezeBackward0"
     elif isinstance(dim, (tuple, list)):
         chosen, node = axes(dim, array.ndim), "SqueezeBackward2"
     else:
@@ -395,120 +394,7 @@ def movedim(input: Tensor, source, destination) -> Tensor:
 moveaxis = movedim
 
 
-# Broadcasting
-
-
-@variadic("size")
-def expand(input: Tensor, size, *, implicit: bool = False) -> Tensor:
-    """Axes of size 1 seen as repeated, without a copy; -1 leaves an axis as it is."""
-    array = input._array
-    missing = len(size) - array.ndim
-    if missing < 0:
-        raise RuntimeError(
-            f"expand({input.type_name()}{{{list(array.shape)}}}, size={list(size)}):"
-            f" the number of sizes provided ({len(size)}) must be greater or equal to"
-            f" the number of dimensions in the tensor ({array.ndim})"
-        )
-    shape = _expanded(array.shape, size, missing)
-    strides = [0] * missing + [
-        0 if old == 1 and new != 1 else step
-        for old, new, step in zip(
-            array.shape, shape[missing:], array.strides, strict=True
-        )
-    ]
-    before = array.shape
-    return derived_view(
-        input,
-        strided(array, shape, strides),
-        lambda base: expand(base, shape),
-        "ExpandBackward0",
-        lambda g: g.sum_to_size(before),
-    )
-
-
-def _expanded(old: tuple, new: tuple, missing: int) -> tuple[int, ...]:
-    shape = []
-    for place, size in enumerate(new):
-        held = old[place - missing] if place >= missing else None
-        if size == -1 and held is None:
-            raise RuntimeError(
-                "expand: The expanded size of the tensor (-1) isn't allowed in a"
-                f" leading, non-existing dimension {place}"
-            )
-        if size < -1:
-            raise RuntimeError(
-                f"expand: sizes must be positive or -1, not {size} at {place}"
-            )
-        if size == -1:
-            size = held
-        if held not in (None, 1, size):
-            raise RuntimeError(
-                f"The expanded size of the tensor ({size}) must match the existing size"
-                f" ({held}) at non-singleton dimension {place}.  Target sizes:"
-                f" {list(new)}.  Tensor sizes: {list(old)}"
-            )
-        shape.append(size)
-    return tuple(shape)
-
-
-def expand_as(input: Tensor, other: Tensor) -> Tensor:
-    """`input.expand(other.shape)`."""
-    return expand(input, other.shape)
-
-
-@variadic("size")
-def broadcast_to(input: Tensor, size) -> Tensor:
-    """`input.expand(size)`."""
-    return expand(input, size)
-
-
-def broadcast_shapes(*shapes) -> Size:
-    """The shape to which all broadcast; RuntimeError where two sizes clash."""
-    sizes = [
-        (shape,)
-        if isinstance(shape, int)
-        else integers(shape, "broadcast_shapes", "shapes")
-        for shape in shapes
-    ]
-    for size in (each for shape in sizes for each in shape):
-        if size < 0:
-            raise RuntimeError(
-                "Trying to create tensor with negative dimension"
-                f" ({size}): {[list(shape) for shape in sizes]}"
-            )
-    return Size(common_shape(*sizes))
-
-
-def broadcast_tensors(*tensors) -> tuple[Tensor, ...]:
-    """All tensors expanded to their common shape."""
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        tensors = tuple(tensors[0])
-    shape = common_shape(*(each._array.shape for each in tensors))
-    return tuple(expand(each, shape) for each in tensors)
-
-
-def sum_to_size(input: Tensor, *size) -> Tensor:
-    """Summed over the axes along which `size` broadcasts to the input's shape."""
-    if len(size) == 1 and isinstance(size[0], (tuple, list)):
-        size = tuple(size[0])
-    shape = input._array.shape
-    missing = len(shape) - len(size)
-    fits = missing >= 0 and all(
-        wanted in (1, held) for wanted, held in zip(size, shape[missing:], strict=True)
-    )
-    if not fits:
-        raise RuntimeError(
-            f"size {list(size)} is not expandable to size {list(shape)}."
-        )
-    if not size:
-        return input.sum()
-    if size == shape:
-        return input
-    over = [
-        i for i, held in enumerate(shape) if i < missing or size[i - missing] != held
-    ]
-    summed = input.sum(over, keepdim=True)
-    return summed.reshape(size) if missing else summed
+# In place
 
 
 def in_place(function):
@@ -526,35 +412,3 @@ def in_place(function):
     method.__name__ = method.__qualname__ = f"{function.__name__}_"
     method.__doc__ = f"As `{function.__name__}`, of the tensor itself."
     return method
-
-
-# At least so many axes
-
-
-def _each(function, tensors):
-    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
-        return function(tensors[0])
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        tensors = tensors[0]
-    return tuple(map(function, tensors))
-
-
-def atleast_1d(*tensors):
-    """Tensors with at least one axis."""
-    return _each(lambda x: x if x.dim() else reshape(x, (1,)), tensors)
-
-
-def atleast_2d(*tensors):
-    """Tensors with at least two axes; a vector becomes a row."""
-    return _each(_row, tensors)
-
-
-def _row(x: Tensor) -> Tensor:
-    if x.dim() == 0:
-        return reshape(x, (1, 1))
-    return unsqueeze(x, 0) if x.dim() == 1 else x
-
-
-def atleast_3d(*tensors):
-    """Tensors with at least three axes; a new last axis for a matrix."""
-    return _each(lambda x: unsqueeze(_row(x), -1) if x.dim() < 3 else x, tensors)

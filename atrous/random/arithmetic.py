@@ -25,7 +25,7 @@ def fma32(a, b, c) -> np.ndarray:
     return total.astype(np.float32)
 
 
-def fma64(a: np.ndarray, b: float, c: float) -> np.ndarray:
+def fma64(a: np.ndarray, b: float, c: float | np.ndarray) -> np.ndarray:
     """a · b + c rounded once to float64.
 
     Source: Boldo & Melquiond 2008, "Emulation of a FMA and correctly rounded sums:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, 
 import numpy as np
 
 from ...dtypes import float64
-from ...ops.create import as_tensor, tensor
+from ...ops.data import as_tensor, tensor
 from ...ops.join import stack
 from ...tensor import Tensor
 
