@@ -294,6 +294,17 @@ REFUSALS = [
         "SGD: lr must be at least 0, got -1",
     ),
     (
+        lambda T: T.optim.SGD([weight(T)], lr=T.ones(2)),
+        ValueError,
+        "SGD: lr as a Tensor must have one element, got (2,)",
+    ),
+    (
+        lambda T: T.optim.SGD([("a", weight(T)), weight(T)]),
+        ValueError,
+        "SGD: give names for all parameters of a group, or for none; parameter 1 has "
+        "no name",
+    ),
+    (
         lambda T: T.optim.SGD([weight(T)], momentum=-0.5),
         ValueError,
         "SGD: momentum must be at least 0, got -0.5",

@@ -159,7 +159,13 @@ class Optimizer:
                 f"{name}: parameters need a fixed order, and a set has none: use a list"
             )
         params = list(params)
-        if any(isinstance(entry, tuple) for entry in params):
+        named = [isinstance(entry, tuple) for entry in params]
+        if any(named):
+            if not all(named):
+                raise ValueError(
+                    f"{name}: give names for all parameters of a group, or for none; "
+                    f"parameter {named.index(False)} has no name"
+                )
             param_group["param_names"] = [entry[0] for entry in params]
             params = [entry[1] for entry in params]
         param_group["params"] = params
@@ -389,6 +395,11 @@ def count() -> Tensor:
 def at_least_zero(owner: str, **options: Any) -> None:
     """Raise ValueError, with the number, for a negative option."""
     for name, value in options.items():
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(
+                f"{owner}: {name} as a Tensor must have one element, got "
+                f"{tuple(value.shape)}"
+            )
         if not value >= 0.0:  # nan too
             raise ValueError(f"{owner}: {name} must be at least 0, got {value}")
 
