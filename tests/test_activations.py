@@ -164,6 +164,8 @@ def test_large_softmax(shape, dim):
 def test_softmax_takes_a_dtype():
     x = torch.tensor([1.0, 2.0], dtype=torch.float16)
     check(lambda T, x: T.nn.functional.softmax(x, 0, dtype=T.float64), x)
+    check(lambda T, x: T.softmax(x, 0, T.float64), x)
+    check(lambda T, x: x.log_softmax(0, T.float64), x)
 
 
 def test_softmax_without_an_axis_warns():

@@ -240,8 +240,8 @@ REFUSALS = {
         lambda: F.interpolate(ones(4, 4), 2),
         NotImplementedError,
         "interpolate: Only 3D, 4D and 5D input Tensors supported (got 2D) for the"
-        " modes: nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got"
-        " nearest).",
+        " modes: nearest | linear | bilinear | bicubic | trilinear | area |"
+        " nearest-exact (got nearest).",
     ),
     "rank of a mode": (
         lambda: F.interpolate(ones(1, 1, 4), 2, mode="bilinear"),

@@ -11,8 +11,6 @@ from ..tensor import Tensor
 from .operands import stored
 from .pointwise import check_tensor
 
-__all__ = ["embedding", "embedding_bag"]
-
 
 def embedding(
     input: Tensor,

@@ -293,6 +293,7 @@ def _fused(g, x, targets, divisor, level, reduction, normalise) -> Tensor:
     scale = _at_places(g, reduction, targets) * targets.share(divisor)
     wide = x.dtype.compute.name
     one, zero = ("const", 1.0), ("const", 0.0)
+    slope: tuple
     if normalise:
         share = ("exp", ("sub", ("in", 0), ("in", 4)))
         slope: tuple = ("sub", share, ("where", _HIT, one, zero))

@@ -16,13 +16,6 @@ from .loss import reduction_of
 from .operands import result_type
 from .pointwise import X, Y, check_tensor, minimum, where
 
-__all__ = [
-    "cosine_embedding_loss",
-    "hinge_embedding_loss",
-    "margin_ranking_loss",
-    "triplet_margin_loss",
-]
-
 
 def _total(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "none":

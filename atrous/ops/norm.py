@@ -17,7 +17,7 @@ from .operands import write
 from .pointwise import check_tensor
 from .standardise import Statistics, standardised
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
+__all__ = ["group_norm", "layer_norm", "rms_norm"]
 
 
 def batch_norm(

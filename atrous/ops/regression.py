@@ -15,8 +15,6 @@ from .loss import reduction_of
 from .operands import result_type
 from .pointwise import X, Y, Z, check_tensor, real
 
-__all__ = ["binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss"]
-
 
 def _const(value):
     return ("const", value)
@@ -224,7 +222,9 @@ def binary_cross_entropy(
             f"{name}: all elements of input should be between 0 and 1, but they reach"
             f" from {values.min():g} to {values.max():g}."
         )
-    expression, slope, operands = _BCE, _BCE_SLOPE, (input, target)
+    expression: tuple = _BCE
+    slope: tuple = _BCE_SLOPE
+    operands: tuple[Tensor, ...] = (input, target)
     if weight is not None:
         expression, slope = ("mul", _BCE, Z), ("mul", _BCE_SLOPE, Z)
         operands = (input, target, weight)
@@ -252,13 +252,13 @@ def binary_cross_entropy_with_logits(
     _same_shape(name, input, target)
     kind = _float(name, input, target)
     operands = [input, target]
-    factor = _ONE
+    factor: tuple = _ONE
     if pos_weight is not None:
         operands.append(pos_weight)
         factor = ("add", ("mul", ("sub", Z, _ONE), Y), _ONE)
     first = ("mul", ("sub", _ONE, Y), X)
-    expression = ("add", first, ("mul", factor, _SOFTPLUS_OF_NEGATIVE))
-    slope = (
+    expression: tuple = ("add", first, ("mul", factor, _SOFTPLUS_OF_NEGATIVE))
+    slope: tuple = (
         *("sub", ("sub", _ONE, Y)),
         ("mul", factor, ("sub", _ONE, ("sigmoid", X))),
     )
@@ -299,6 +299,7 @@ def kl_div(
     check_tensor("kl_div", "input", input)
     check_tensor("kl_div", "target", target)
     kind = _float("kl_div", input, target)
+    expression: tuple
     if log_target:
         expression = ("mul", ("exp", Y), ("sub", Y, X))
     else:
@@ -327,6 +328,7 @@ def poisson_nll_loss(
     """exp(x) - t · x, or x - t · log(x + eps); `full` adds Stirling's log t!."""
     reduction = reduction_of("poisson_nll_loss", reduction, size_average, reduce)
     kind = real(result_type(input, target))
+    expression: tuple
     if log_input:
         expression = ("sub", ("exp", X), ("mul", Y, X))
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 
-from .. import compiler, random
+from .. import compiler, dtypes, random
 from ..autograd import is_grad_enabled, record
 from ..tensor import Tensor
 from .derivative import elementwise
@@ -34,7 +34,9 @@ def _gradient(g: Tensor, y: Tensor, axis: int, log: bool) -> Tensor:
     return Tensor._of(array, kind)
 
 
-def _prepared(name: str, input, dim, dtype) -> tuple[Tensor, int]:
+def _prepared(name: str, input, dim, level, kind) -> tuple[Tensor, int]:
+    """The input in its dtype, and the axis. `level` is a dtype where the caller wrote
+    one in third place, as torch.softmax and Tensor.softmax take it."""
     check_tensor(name, "input", input)
     if dim is None:
         warnings.warn(
@@ -43,8 +45,9 @@ def _prepared(name: str, input, dim, dtype) -> tuple[Tensor, int]:
             stacklevel=4,
         )
         dim = 0 if input.ndim in (0, 1, 3) else 1
-    if dtype is not None:
-        input = input.to(dtype)
+    kind = level if isinstance(level, dtypes.dtype) else kind
+    if kind is not None:
+        input = input.to(kind)
     if not input.dtype.is_floating_point:
         raise NotImplementedError(
             f"{name}: not implemented for '{input.dtype.alias}' tensors."
@@ -54,7 +57,7 @@ def _prepared(name: str, input, dim, dtype) -> tuple[Tensor, int]:
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel=3, dtype=None) -> Tensor:
     """exp(input), divided by its sum along `dim`."""
-    input, axis = _prepared("softmax", input, dim, dtype)
+    input, axis = _prepared("softmax", input, dim, _stacklevel, dtype)
     out = _values(input, axis, log=False)
 
     def formula(g, y):
@@ -76,7 +79,7 @@ def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel=3, dtype=None
 ) -> Tensor:
     """The logarithm of softmax, exact where softmax would round to 0 or 1."""
-    input, axis = _prepared("log_softmax", input, dim, dtype)
+    input, axis = _prepared("log_softmax", input, dim, _stacklevel, dtype)
     out = _values(input, axis, log=True)
 
     def formula(g, y):
