@@ -296,7 +296,7 @@ def _fused(g, x, targets, divisor, level, reduction, normalise) -> Tensor:
     slope: tuple
     if normalise:
         share = ("exp", ("sub", ("in", 0), ("in", 4)))
-        slope: tuple = ("sub", share, ("where", _HIT, one, zero))
+        slope = ("sub", share, ("where", _HIT, one, zero))
     else:
         slope = ("where", _HIT, ("const", -1.0), zero)
     array = compiler.pointwise(
