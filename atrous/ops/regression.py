@@ -364,27 +364,32 @@ def gaussian_nll_loss(
     Raises ValueError for a negative variance or one whose shape does not fit.
     """
     name = "gaussian_nll_loss"
-    if not isinstance(var, Tensor):
-        if var < 0:
-            raise ValueError(f"{name}: var has negative entry/entries: {var}.")
-        var = input * 0 + var
-    elif var.shape != input.shape:
-        if tuple(input.shape[:-1]) == tuple(var.shape):
-            var = var.unsqueeze(-1)
-        elif var.ndim != input.ndim or _mismatched(var, input) != [1]:
+    if isinstance(var, Tensor):
+        variance = var
+    elif var < 0:
+        raise ValueError(f"{name}: var has negative entry/entries: {var}.")
+    else:
+        variance = input * 0 + var
+    if variance.shape != input.shape:
+        if tuple(input.shape[:-1]) == tuple(variance.shape):
+            variance = variance.unsqueeze(-1)
+        elif variance.ndim != input.ndim or _mismatched(variance, input) != [1]:
             raise ValueError(
                 worded(
                     f"{name}: var is of incorrect size.",
                     input=(input.shape, ""),
-                    var=(var.shape, "the input's, with one axis 1, or no last axis"),
+                    var=(
+                        variance.shape,
+                        "the input's, with one axis 1, or no last axis",
+                    ),
                 )
             )
     reduction = reduction_of(name, reduction)
-    if bool((var < 0).any()):
+    if bool((variance < 0).any()):
         raise ValueError(f"{name}: var has negative entry/entries.")
     # The floor is not seen by the gradient.
-    var = var + (var.clamp_min(eps) - var).detach()
-    loss = (var.log() + (input - target) ** 2 / var) * 0.5
+    variance = variance + (variance.clamp_min(eps) - variance).detach()
+    loss = (variance.log() + (input - target) ** 2 / variance) * 0.5
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return _total(loss, reduction)
