@@ -108,16 +108,6 @@ IN_PLACE = {
 #: Methods whose in-place form changes the tensor's own shape.
 RESHAPING = "squeeze unsqueeze transpose t swapaxes swapdims".split()
 
-#: Methods whose name is not the function's.
-RENAMED = {
-    **convert.CASTS,
-    **create.NEW,
-    "type": convert.type_,
-    "__getitem__": subscript.getitem,
-    "__setitem__": subscript.setitem,
-    "__iter__": subscript.iterate,
-}
-
 PROPERTIES = {
     "T": views.reversed_axes,
     "mT": views.matrix_transpose,
@@ -131,6 +121,29 @@ def _reflected(function):
         return function(other, self)
 
     return operator
+
+
+def _where(self: Tensor, condition, other) -> Tensor:
+    """This tensor's elements where `condition` holds, else those of `other`."""
+    return pointwise.where(condition, self, other)
+
+
+#: Methods whose name is not the function's.
+RENAMED = {
+    **convert.CASTS,
+    **create.NEW,
+    "type": convert.type_,
+    "where": _where,
+    "__getitem__": subscript.getitem,
+    "__setitem__": subscript.setitem,
+    "__iter__": subscript.iterate,
+    "__matmul__": matmul.matmul,
+    "__rmatmul__": _reflected(matmul.matmul),
+    "__neg__": pointwise.neg,
+    "__pos__": pointwise.positive,
+    "__abs__": pointwise.abs,
+    "__invert__": pointwise.bitwise_not,
+}
 
 
 def _operator(function):
@@ -183,12 +196,3 @@ def install() -> None:
         setattr(Tensor, f"__i{name}__", inplace(function, f"__i{name}__"))
     for name, function in COMPARISONS.items():
         setattr(Tensor, f"__{name}__", _operator(function))
-    Tensor.where = lambda self, condition, other: pointwise.where(
-        condition, self, other
-    )
-    Tensor.__matmul__ = matmul.matmul
-    Tensor.__rmatmul__ = _reflected(matmul.matmul)
-    Tensor.__neg__ = pointwise.neg
-    Tensor.__pos__ = pointwise.positive
-    Tensor.__abs__ = pointwise.abs
-    Tensor.__invert__ = pointwise.bitwise_not
