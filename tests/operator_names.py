@@ -86,7 +86,7 @@ FAMILIES = {
         round.decimals_neg_3 trunc frac clamp clamp_min clamp_max lerp
         addcmul addcdiv logaddexp hypot copysign xlogy nan_to_num signbit heaviside
         deg2rad rad2deg bitwise_and bitwise_or bitwise_xor bitwise_not
-        __radd__ __rsub__ __rmul__ __rdiv__ __rpow__ __rmod__ __rand__ __ror__ __rxor__
+        __radd__ __rsub__ __rmul__ __rpow__ __rmod__ __rand__ __ror__ __rxor__
     """,
     "matrix": """
         matmul mm bmm mv dot inner outer einsum addmm addmm.decomposed baddbmm addmv

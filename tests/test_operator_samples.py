@@ -259,6 +259,7 @@ def is_listed(check: Check) -> bool:
         each["operator"] == check.operator
         and each["kind"] in (check.kind, "*")
         and re.fullmatch(each.get("samples", ".*"), check.sample)
+        and re.search(each.get("text", ""), check.reason)
         for each in exceptions()
     )
 

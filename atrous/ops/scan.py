@@ -166,7 +166,8 @@ def diff(
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     place = axis(dim, input.dim())
-    parts = [each for each in (prepend, input, append) if each is not None]
+    around = (prepend, input, append) if n else (input,)
+    parts = [each for each in around if each is not None]
     out = cat(parts, place) if len(parts) > 1 else input
     for _ in range(n):
         size = out.shape[place]
