@@ -15,7 +15,7 @@ import numpy as np
 
 from atrous import autograd
 from atrous.dtypes import bool_
-from atrous.ops import create, sample
+from atrous.ops import create, data, sample
 from atrous.tensor import Tensor
 
 LINEAR = (
@@ -288,7 +288,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     wide = values.shape[0] < values.shape[1]
     q, r = np.linalg.qr(values.T if wide else values)
     q = q * np.sign(np.diagonal(r))  # makes the decomposition unique
-    drawn.copy_(create.from_numpy(np.ascontiguousarray(q.T if wide else q)))
+    drawn.copy_(data.from_numpy(np.ascontiguousarray(q.T if wide else q)))
     tensor.copy_(drawn.view(tensor.shape))
     return tensor.mul_(gain)
 

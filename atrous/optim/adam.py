@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from atrous.ops import create, optimise
+from atrous.ops import create, data, optimise
 from atrous.optim.optimizer import (
     Optimizer,
     at_least_zero,
@@ -216,7 +216,7 @@ class NAdam(Optimizer):
             state = self.state[parameter]
             if not state:
                 state["step"] = count()
-                state["mu_product"] = create.tensor(1.0)
+                state["mu_product"] = data.tensor(1.0)
                 state["exp_avg"] = create.zeros_like(parameter)
                 state["exp_avg_sq"] = create.zeros_like(parameter)
             t = optimise.counted(state["step"])

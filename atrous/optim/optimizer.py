@@ -11,7 +11,7 @@ from typing import Any
 
 from atrous import autograd
 from atrous.autograd.graph import Handle
-from atrous.ops import create
+from atrous.ops import data
 from atrous.tensor import Tensor
 
 
@@ -389,7 +389,7 @@ def _taken_over(parameter: Tensor, value: Any, key: str | None = None) -> Any:
 
 def count() -> Tensor:
     """A step count before the first step: a float32 scalar, as torch keeps it."""
-    return create.tensor(0.0)
+    return data.tensor(0.0)
 
 
 def at_least_zero(owner: str, **options: Any) -> None:

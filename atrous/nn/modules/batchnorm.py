@@ -9,7 +9,7 @@ from atrous.nn import functional as F
 from atrous.nn import init
 from atrous.nn.modules.module import Module
 from atrous.nn.parameter import Parameter
-from atrous.ops import create
+from atrous.ops import create, data
 from atrous.tensor import Tensor
 
 
@@ -58,7 +58,7 @@ class _NormBase(Module):
         if track_running_stats:
             zeros = create.zeros(num_features, **place)
             ones = create.ones(num_features, **place)
-            none = create.tensor(0, dtype=int64, device=device)
+            none = data.tensor(0, dtype=int64, device=device)
         self.register_buffer("running_mean", zeros)
         self.register_buffer("running_var", ones)
         self.register_buffer("num_batches_tracked", none)
@@ -104,7 +104,7 @@ class _NormBase(Module):
             # Version 1 did not count batches.
             key = prefix + "num_batches_tracked"
             if key not in state_dict:
-                state_dict[key] = create.tensor(0, dtype=int64)
+                state_dict[key] = data.tensor(0, dtype=int64)
         super()._load_from_state_dict(
             state_dict,
             prefix,

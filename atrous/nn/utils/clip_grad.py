@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from atrous import autograd
-from atrous.ops import create, join, reduce
+from atrous.ops import data, join, reduce
 from atrous.tensor import Tensor
 
 Tensors = Tensor | Iterable[Tensor]
@@ -33,7 +33,7 @@ def get_total_norm(
     norm_type = float(norm_type)
     norms = [reduce.norm(tensor, norm_type) for tensor in _listed(tensors)]
     if not norms:
-        return create.tensor(0.0)
+        return data.tensor(0.0)
     total = reduce.norm(join.stack(norms), norm_type)
     if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(
