@@ -74,6 +74,47 @@ def test_upsample_warns():
     )
 
 
+# Sampling
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("border", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_grid_sample_is_torchs(mode, border, align_corners):
+    def program(T, x, grid):
+        return T.nn.functional.grid_sample(x, grid, mode, border, align_corners)
+
+    for rank in (2,) if mode == "bicubic" else (2, 3):
+        x = tensor(2, 3, *(4, 5, 3)[:rank], dtype=torch.float64)
+        grid = tensor(2, *(3, 6, 2)[:rank], rank, dtype=torch.float64)
+        check(program, x, grid)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(2, 3, 4, 5), (2, 1, 1, 3), (2, 3, 4, 5, 2)])
+def test_affine_grid_is_torchs(size, align_corners):
+    theta = tensor(2, len(size) - 2, len(size) - 1)
+    check(lambda T, x: T.nn.functional.affine_grid(x, size, align_corners), theta)
+
+
+def test_the_identity_map_gives_the_image_back():
+    image = atrous.arange(12.0).reshape(1, 1, 3, 4)
+    identity = atrous.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    grid = F.affine_grid(identity, (1, 1, 3, 4), align_corners=False)
+    back = F.grid_sample(image, grid, align_corners=False)
+    assert atrous.allclose(back, image, atol=1e-5)
+
+
+def test_grids_warn_of_corners():
+    with pytest.warns(UserWarning) as caught:
+        F.grid_sample(atrous.ones(1, 1, 2, 2), atrous.zeros(1, 1, 1, 2))
+    assert str(caught[0].message) == (
+        "grid_sample: Default grid_sample and affine_grid behavior has changed to"
+        " align_corners=False since 1.3.0. Please specify align_corners=True if the old"
+        " behavior is desired."
+    )
+
+
 # Embedding
 
 
@@ -269,6 +310,25 @@ REFUSALS = {
         NotImplementedError,
         "interpolate: antialias=True is not offered; blur before shrinking, or use"
         " mode='area'.",
+    ),
+    "mode of sampling": (
+        lambda: F.grid_sample(ones(1, 1, 2, 2), ones(1, 1, 1, 2), mode="cubic"),
+        ValueError,
+        "grid_sample: mode is one of 'bilinear', 'nearest', 'bicubic', not 'cubic'.",
+    ),
+    "coordinates": (
+        lambda: F.grid_sample(ones(1, 1, 2, 2), ones(1, 1, 1, 3)),
+        RuntimeError,
+        "grid_sample: expected 4D or 5D input and a grid of as many axes, with 2 or 3"
+        " coordinates a place and the same batch.\n"
+        "  input (1, 1, 2, 2)  batch, channels, height, width\n"
+        "  grid  (1, 1, 1, 3)  batch, …, coordinates",
+    ),
+    "affine map": (
+        lambda: F.affine_grid(ones(1, 2, 2), (1, 1, 2, 2)),
+        ValueError,
+        "affine_grid: theta is no batch of 2D affine matrices.\n"
+        "  theta (1, 2, 2)  expected (1, 2, 3)",
     ),
     "row outside": (
         lambda: F.embedding(tensor_of(1, 5), ones(3, 2)),

@@ -54,6 +54,7 @@ from ..ops.dropout import (
     feature_alpha_dropout,
 )
 from ..ops.embedding import embedding, embedding_bag, one_hot
+from ..ops.grid import affine_grid, grid_sample
 from ..ops.loss import cross_entropy, nll_loss
 from ..ops.margin import (
     cosine_embedding_loss,
