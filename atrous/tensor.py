@@ -52,6 +52,20 @@ class Size(tuple):
         return Size, (tuple(self),)
 
 
+def from_front(dim: int, rank: int) -> int:
+    """Axis `dim` counted from the front; IndexError if this rank has no such axis.
+
+    A tensor without axes takes 0 and -1, as torch's does.
+    """
+    count = max(rank, 1)
+    if not -count <= dim < count:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-count},"
+            f" {count - 1}], but got {dim})"
+        )
+    return dim % count
+
+
 class Tensor:
     """A multi-dimensional array with a gradient; as torch.Tensor.
 
@@ -184,13 +198,7 @@ class Tensor:
 
     def _axis(self, dim: int) -> int:
         """`dim` counted from the front; IndexError if there is no such axis."""
-        rank = max(self._array.ndim, 1)
-        if not -rank <= dim < rank:
-            raise IndexError(
-                "Dimension out of range (expected to be in range of"
-                f" [{-rank}, {rank - 1}], but got {dim})"
-            )
-        return dim % rank
+        return from_front(dim, self._array.ndim)
 
     @property
     def ndim(self) -> int:
