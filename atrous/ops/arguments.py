@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 
-from ..tensor import Tensor
+from ..tensor import Tensor, from_front
 
 
 def integer(value, name: str, argument: str) -> int:
@@ -63,14 +63,7 @@ def variadic(argument: str):
 
 def axis(dim, rank: int) -> int:
     """`dim` counted from the front; IndexError if this rank has no such axis."""
-    dim = integer(dim, "operation", "dim")
-    count = max(rank, 1)
-    if not -count <= dim < count:
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-count},"
-            f" {count - 1}], but got {dim})"
-        )
-    return dim % count
+    return from_front(integer(dim, "operation", "dim"), rank)
 
 
 def axes(dims, rank: int) -> tuple[int, ...]:
