@@ -64,7 +64,7 @@ def grid_sample(
 
 
 def _valued(flat: Tensor, sizes: tuple[int, ...], neighbours) -> Tensor:
-    """Weights times values of one neighbour of each place: (batch, channels, places)."""
+    """Weight times value of one neighbour of each place: (batch, channels, places)."""
     index, weight, inside = 0, None, None
     for size, (place, factor) in zip(sizes, neighbours, strict=True):
         within = (place >= 0) & (place <= size - 1)
