@@ -14,6 +14,7 @@ from .. import compiler, dtypes
 from ..autograd import record
 from ..dtypes import dtype
 from ..tensor import Tensor
+from . import arguments
 from .operands import stored, with_out
 from .pointwise import check_tensor, maximum, minimum, where
 from .results import named
@@ -25,29 +26,15 @@ __all__ = """
 """.split()
 
 
-def axes_of(input: Tensor, dim, name: str = "dim") -> tuple[int, ...]:
-    """The axes meant by `dim`, from the front; all of them for None or ()."""
+def axes_of(input: Tensor, dim) -> tuple[int, ...]:
+    """The axes meant by `dim`, from the front; all of them for None or ().
+
+    A tensor without axes takes 0 and -1 as axes, and reduces over none.
+    """
     rank = input._array.ndim
-    if dim is None:
-        return tuple(range(rank))
-    if isinstance(dim, int):
-        return (input._axis(dim),) if rank else _none(input, (dim,))
-    if not len(dim):
-        return tuple(range(rank))
-    if not rank:
-        return _none(input, dim)
-    axes = tuple(input._axis(int(each)) for each in dim)
-    if len(set(axes)) != len(axes):
-        twice = next(each for each in axes if axes.count(each) > 1)
-        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
-    return axes
-
-
-def _none(input: Tensor, dims) -> tuple:
-    """A tensor without axes takes 0 and -1 as axes, and reduces over none."""
-    for each in dims:
-        input._axis(each)
-    return ()
+    dims = dim if isinstance(dim, (tuple, list)) else () if dim is None else (dim,)
+    axes = arguments.axes(dims, rank) if dims else tuple(range(rank))
+    return axes if rank else ()
 
 
 def kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
