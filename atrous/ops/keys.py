@@ -13,6 +13,11 @@ from ..tensor import Tensor
 ALL = slice(None)
 
 
+def at(place: int, *index) -> tuple:
+    """The key of an index (and what follows it) at one axis."""
+    return (ALL,) * place + index
+
+
 @dataclass
 class Key:
     """A parsed key; `picks` is None where all of it is basic.
