@@ -9,7 +9,7 @@ from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis, integers
 from .copying import filled, strided
-from .parts import at
+from .keys import at
 from .views import derived_view
 
 __all__ = ["as_strided"]
