@@ -14,6 +14,7 @@ from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis, integer, integers
 from .copying import filled, move, strided
+from .keys import ALL, at
 from .pointwise import check_tensor
 from .views import derived_view
 
@@ -49,11 +50,6 @@ def _at_key(array: np.ndarray, key: tuple) -> np.ndarray:
     """A view, even where NumPy would hand out a number."""
     found = array[key]
     return found if isinstance(found, np.ndarray) else array[(*key, ...)]
-
-
-def at(place: int, index) -> tuple:
-    """The key of an index at one axis."""
-    return (slice(None),) * place + (index,)
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
@@ -310,7 +306,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     check_tensor("unbind", "input", input)
     size = _split_size("unbind", input, dim)
     place = axis(dim, input.dim())
-    keys = [(*at(place, i), ...) for i in range(size)]
+    keys = [at(place, i, ...) for i in range(size)]
     if not keys:
         return ()
     from .join import stack
@@ -344,7 +340,7 @@ def _diagonal_of(array: np.ndarray, offset: int, a: int, b: int) -> np.ndarray:
     row, column = (-offset, 0) if offset < 0 else (0, offset)
     length = max(0, min(rows - row, columns - column))
     rest = [i for i in range(array.ndim) if i not in (a, b)]
-    first = [slice(None)] * array.ndim
+    first = [ALL] * array.ndim
     first[a] = slice(min(row, rows), None)
     first[b] = slice(min(column, columns), None)
     shape = [array.shape[i] for i in rest] + [length]
