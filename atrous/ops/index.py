@@ -12,7 +12,7 @@ from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis
 from .copying import filled
-from .keys import ALL
+from .keys import ALL, at
 from .operands import stored, with_out
 from .pointwise import check_tensor
 from .subscript import add_at
@@ -39,10 +39,6 @@ def within(index: np.ndarray, size: int, dim: int, error=RuntimeError, name="") 
                     f"{name}index {extreme} is out of bounds for dimension {dim} with"
                     f" size {size}"
                 )
-
-
-def _along(place: int, index) -> tuple:
-    return (ALL,) * place + (index,)
 
 
 def zeros_of(shape, kind) -> Tensor:
@@ -75,7 +71,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         within(numbers, 1, 0, IndexError, "index_select(): ")
         return input.clone()
     within(numbers, array.shape[place], place, IndexError, "index_select(): ")
-    out = Tensor._of(array[_along(place, numbers)], input.dtype)
+    out = Tensor._of(array[at(place, numbers)], input.dtype)
     shape = array.shape
 
     def adjoint(g):
@@ -146,7 +142,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     shape = input._array.shape or (1,)
     within(numbers, shape[place], place, IndexError, "index_copy_(): ")
     array = np.array(input._array, order="C").reshape(shape)
-    array[_along(place, numbers)] = values.reshape(
+    array[at(place, numbers)] = values.reshape(
         (*shape[:place], numbers.size, *shape[place + 1 :])
     )
 
