@@ -12,6 +12,7 @@ from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis
 from .copying import filled
+from .keys import at
 from .operands import as_tensor, stored, with_out
 from .pointwise import check_tensor
 from .results import named
@@ -98,8 +99,7 @@ def topk(
             f" {values.shape[place]}"
         )
     indices = _order(values, place, largest)
-    first = (slice(None),) * place + (slice(k),)
-    out = _picked(input, place, indices[first], "topk")
+    out = _picked(input, place, indices[at(place, slice(k))], "topk")
     return named("topk", "values", "indices")(*out)
 
 
@@ -115,7 +115,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False):
             f" size {values.shape[place]}"
         )
     indices = _order(values, place, False)
-    chosen = indices[(slice(None),) * place + (slice(k - 1, k),)]
+    chosen = indices[at(place, slice(k - 1, k))]
     out = _picked(input, place, chosen, "kthvalue", gone=not keepdim)
     return named("kthvalue", "values", "indices")(*out)
 
