@@ -13,6 +13,7 @@ from ..compiler import memory
 from ..tensor import Tensor
 from .arguments import axes, axis, integers, variadic
 from .copying import copied, empty_like, move
+from .keys import at
 from .operands import with_out
 from .parts import diagonal as diagonal_of
 from .parts import diagonal_embedded
@@ -188,13 +189,13 @@ def _rolled(array: np.ndarray, shifts, places, kind) -> np.ndarray:
         fresh = empty_like(array, array.shape)
         size = array.shape[place]
         cut = shift % size if size else 0
-        before = (slice(None),) * place
         for to, source in (
             (slice(cut, None), slice(0, size - cut)),
             (slice(0, cut), slice(size - cut, None)),
         ):
-            if array[(*before, source)].size:
-                move(array[(*before, source)], fresh[(*before, to)], kind)
+            part = array[at(place, source)]
+            if part.size:
+                move(part, fresh[at(place, to)], kind)
         array = fresh
     return array
 
