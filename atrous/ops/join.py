@@ -9,6 +9,7 @@ from .arguments import axis
 from .arguments import tensors as checked
 from .broadcast import atleast_1d, atleast_2d, atleast_3d
 from .copying import empty_like, filled, move
+from .keys import at
 from .operands import with_out
 
 __all__ = """
@@ -42,9 +43,9 @@ def cat(tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
     for i in parts:
         size = given[i]._array.shape[place]
         bounds[i] = (start, size)
-        key = (slice(None),) * place + (slice(start, start + size),)
         if size:
-            move(given[i]._array, array[key], kind)
+            part = array[at(place, slice(start, start + size))]
+            move(given[i]._array, part, kind)
         start += size
 
     def formula(g):
@@ -109,12 +110,12 @@ def stack(tensors, dim: int = 0) -> Tensor:
             )
     given = _together(given)
     place = axis(dim, len(shape) + 1)
-    before: tuple = (slice(None),) * place
+
     kind = given[0].dtype
     larger = (*shape[:place], len(given), *shape[place:])
-    array = empty_like(given[0]._array[(*before, None)], larger)
+    array = empty_like(given[0]._array[at(place, None)], larger)
     for i, each in enumerate(given):
-        move(each._array, array[(*before, i, ...)], kind)
+        move(each._array, array[at(place, i, ...)], kind)
 
     def formula(g):
         return tuple((lambda i=i: g.select(place, i)) for i in range(len(given)))
