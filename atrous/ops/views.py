@@ -16,6 +16,7 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import axes, axis, integers, variadic
 from .copying import copied
+from .keys import at
 from .pointwise import check_tensor
 
 __all__ = """
@@ -274,7 +275,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     place = axis(dim, array.ndim + 1)
     return derived_view(
         input,
-        array[(slice(None),) * place + (None,)],
+        array[at(place, None)],
         lambda base: unsqueeze(base, place),
         "UnsqueezeBackward0",
         lambda g: g.squeeze(place),
