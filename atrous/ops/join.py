@@ -110,7 +110,6 @@ def stack(tensors, dim: int = 0) -> Tensor:
             )
     given = _together(given)
     place = axis(dim, len(shape) + 1)
-
     kind = given[0].dtype
     larger = (*shape[:place], len(given), *shape[place:])
     array = empty_like(given[0]._array[at(place, None)], larger)
