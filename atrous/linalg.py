@@ -51,5 +51,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
     totals = reduce.sum(A.abs(), summed, True, dtype=dtype)
     pick = reduce.amax if ord > 0 else reduce.amin
+    if ord > 0 and not totals.shape[chosen]:
+        pick = reduce.sum  # of nothing: the norm of an empty matrix is 0
     result = pick(totals, chosen, True)
     return result if keepdim else result.squeeze((rows, columns))

@@ -52,6 +52,8 @@ def reduced(combine, expression, input, axes, keepdim, result: dtype) -> Tensor:
         dtypes=(input.dtype.name,),
         dtype=result.name,
     )
+    if result is dtypes.bool_:  # sums and products of them are counted in int64
+        array = array.astype(bool)
     if keepdim:
         array = array.reshape(kept(input._array.shape, axes))
     return Tensor._of(array, result)
