@@ -74,7 +74,9 @@ def compare(expected, actual):
 )
 def test_key(shape, key):
     values = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
-    expected, actual = [attempt(lambda T=T: read(T, values, key)) for T in (torch, atrous)]
+    expected, actual = [
+        attempt(lambda T=T: read(T, values, key)) for T in (torch, atrous)
+    ]
     if actual == "IndexError" and not isinstance(expected, str):
         assert not expected[0].size  # torch looks at no index where nothing is picked
         return
