@@ -103,6 +103,15 @@ def test_in_place(name):
     check(program, torch.tensor(PLACES[1:-1], requires_grad=True))
 
 
+@pytest.mark.parametrize("name", INPLACE)
+def test_nodes_in_place_print_as_torchs(name):
+    def node(T):
+        y = T.ones(2, requires_grad=True) * 1
+        return getattr(T.nn.functional, name)(y, inplace=True).grad_fn.name()
+
+    assert node(atrous) == node(torch)
+
+
 def test_in_place_functions_with_an_underscore():
     for name in ("relu_", "leaky_relu_", "elu_", "selu_", "celu_", "hardtanh_"):
         check(lambda T, x, f=name: getattr(T.nn.functional, f)(x), torch.tensor(PLACES))

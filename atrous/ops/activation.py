@@ -96,6 +96,10 @@ _LOGSIGMOID = (
 _GLU = ("mul", X, ("sigmoid", Y))
 
 
+#: Those whose node torch numbers otherwise where they are written in place.
+_NAMED_APART = {"leaky_relu", "elu", "selu", "celu", "threshold"}
+
+
 def _check(name: str, input, integers: bool = False) -> None:
     """TypeError unless a tensor; NotImplementedError for a dtype that does not fit."""
     check_tensor(name, "input", input)
@@ -111,6 +115,8 @@ def _check(name: str, input, integers: bool = False) -> None:
 def activation(name, node, expression, input, *numbers, inplace=False, integers=False):
     """An expression of `input` and numbers, in its dtype; perhaps written into it."""
     _check(name, input, integers)
+    if inplace and name in _NAMED_APART:
+        node = node.replace("Backward0", "Backward1")
 
     def compute(x: Tensor) -> Tensor:
         return elementwise(node, expression, (x, *numbers), x.dtype)

@@ -6,7 +6,9 @@ order: a sample is a sum over the neighbours of its place, weights times values.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 import warnings
 from collections.abc import Callable
 
@@ -46,7 +48,7 @@ def grid_sample(
     if align_corners is None:
         _warn_of_corners("grid_sample")
     rank = input.ndim - 2
-    taps = []
+    taps: list[list[tuple[Tensor, Tensor]]] = []
     for axis in range(rank):
         size = input.shape[-1 - axis]
         place = grid[..., axis]
@@ -56,20 +58,22 @@ def grid_sample(
         bound = _bounded(size, padding_mode, bool(align_corners))
         taps.insert(0, _TAPS[mode](place, bound))
     flat = input.flatten(2)
-    total = None
-    for neighbours in itertools.product(*taps):
-        value = _valued(flat, tuple(input.shape[2:]), neighbours)
-        total = value if total is None else total + value
+    values = [
+        _valued(flat, tuple(input.shape[2:]), neighbours)
+        for neighbours in itertools.product(*taps)
+    ]
+    total = functools.reduce(operator.add, values)
     return total.reshape(*input.shape[:2], *grid.shape[1:-1])
 
 
 def _valued(flat: Tensor, sizes: tuple[int, ...], neighbours) -> Tensor:
     """Weight times value of one neighbour of each place: (batch, channels, places)."""
-    index, weight, inside = 0, None, None
+    index, weight, inside = None, None, None
     for size, (place, factor) in zip(sizes, neighbours, strict=True):
         within = (place >= 0) & (place <= size - 1)
+        step = where(within, place, 0.0).long()
         inside = within if inside is None else inside & within
-        index = index * size + where(within, place, 0.0).long()
+        index = step if index is None else index * size + step
         weight = factor if weight is None else weight * factor
     batch, channels = flat.shape[:2]
     index = index.reshape(batch, 1, -1).expand(batch, channels, -1)
