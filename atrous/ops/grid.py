@@ -68,13 +68,13 @@ def grid_sample(
 
 def _valued(flat: Tensor, sizes: tuple[int, ...], neighbours) -> Tensor:
     """Weight times value of one neighbour of each place: (batch, channels, places)."""
-    index, weight, inside = None, None, None
-    for size, (place, factor) in zip(sizes, neighbours, strict=True):
-        within = (place >= 0) & (place <= size - 1)
-        step = where(within, place, 0.0).long()
-        inside = within if inside is None else inside & within
-        index = step if index is None else index * size + step
-        weight = factor if weight is None else weight * factor
+    places = [place for place, _ in neighbours]
+    within = [(x >= 0) & (x <= n - 1) for x, n in zip(places, sizes, strict=True)]
+    inside = functools.reduce(operator.and_, within)
+    weight = functools.reduce(operator.mul, (factor for _, factor in neighbours))
+    index = inside.long() * 0
+    for size, place in zip(sizes, places, strict=True):
+        index = index * size + where(inside, place, 0.0).long()
     batch, channels = flat.shape[:2]
     index = index.reshape(batch, 1, -1).expand(batch, channels, -1)
     scale = where(inside, weight, 0.0)
