@@ -448,43 +448,48 @@ def norm(input: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None) ->
     if p == -math.inf:
         return amin(size, axes, keepdim)
     if p == 0:
-        return sum((x != 0).to(x.dtype), axes, keepdim)
+        return _count_of_others(x, axes, keepdim)
     if p == 1:
         return sum(size, axes, keepdim)
     return _general_norm(x, float(p), axes, keepdim)
 
 
-def _general_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool) -> Tensor:
-    """(Σ|x|ᵖ)^(1/p); its gradient is 0 where the norm is."""
-    out = sum(x.detach().abs() ** p, axes, keepdim) ** (1.0 / p)
+def _count_of_others(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    """How many elements are not 0; piecewise constant, so its gradient is 0."""
+    out = sum((x.detach() != 0).to(x.dtype), axes, keepdim)
     shape = x._array.shape
-
-    def gradient(g, x, y):
-        length = spread(y, shape, axes, keepdim)
-        size = x.abs()
-        nothing = (length == 0) | (x == 0) if p < 1 else length == 0
-        slope = where(nothing, 0.0, (size / length) ** (p - 1))
-        return spread(g, shape, axes, keepdim) * slope * x.sgn()
-
     return record(
-        out,
-        "LinalgVectorNormBackward0",
-        (x,),
-        lambda g, x, y: (lambda: gradient(g, x, y),),
-        (x, out),
+        *(out, "LinalgVectorNormBackward0", (x,)),
+        lambda g: (lambda: g.new_zeros(shape),),
     )
 
 
+def _general_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    """(Σ|x|ᵖ)^(1/p); its gradient is 0 where the norm is."""
+    out = sum(x.detach().abs() ** p, axes, keepdim) ** (1.0 / p)
+
+    def slope(x, length):
+        nothing = (length == 0) | (x == 0) if p < 1 else length == 0
+        return where(nothing, 0.0, (x.abs() / length) ** (p - 1)) * x.sgn()
+
+    return _recorded_norm(out, x, axes, keepdim, slope)
+
+
 def _euclidean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
-    kind = x.dtype
-    squared = reduced("sum", ("mul", _IN, _IN), x, axes, keepdim, kind)
-    out = squared.sqrt()
+    squared = reduced("sum", ("mul", _IN, _IN), x, axes, keepdim, x.dtype)
+    return _recorded_norm(
+        *(squared.sqrt(), x, axes, keepdim),
+        lambda x, length: where(length == 0, 0.0, x / length),
+    )
+
+
+def _recorded_norm(out: Tensor, x: Tensor, axes, keepdim: bool, slope) -> Tensor:
+    """`out`, the norm of x; `slope(x, length)` is the derivative where it is `length`."""
     shape = x._array.shape
 
     def gradient(g, x, y):
         length = spread(y, shape, axes, keepdim)
-        direction = where(length == 0, 0.0, x / length)
-        return spread(g, shape, axes, keepdim) * direction
+        return spread(g, shape, axes, keepdim) * slope(x, length)
 
     return record(
         out,
