@@ -386,7 +386,7 @@ class Tensor:
         return format_tensor(self)
 
     def __format__(self, how: str) -> str:
-        if self._array.ndim == 0 and how:
+        if self._array.ndim == 0 and type(self) is Tensor:  # a Parameter shows itself
             return self.item().__format__(how)
         return object.__format__(self, how)
 
