@@ -484,7 +484,7 @@ def _euclidean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
 
 
 def _recorded_norm(out: Tensor, x: Tensor, axes, keepdim: bool, slope) -> Tensor:
-    """`out` is the norm of x; `slope(x, length)` its derivative where it is `length`."""
+    """Record `out`, the norm of x; `slope(x, length)` is its derivative."""
     shape = x._array.shape
 
     def gradient(g, x, y):
