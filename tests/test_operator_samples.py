@@ -254,14 +254,18 @@ def exceptions() -> list[dict[str, str]]:
     return tomllib.loads(EXCEPTIONS.read_text())["exception"]
 
 
-def is_listed(check: Check) -> bool:
-    return any(
-        each["operator"] == check.operator
-        and each["kind"] in (check.kind, "*")
-        and re.fullmatch(each.get("samples", ".*"), check.sample)
-        and re.search(each.get("text", ""), check.reason)
-        for each in exceptions()
+def covers(exception: dict[str, str], check: Check) -> bool:
+    return (
+        check.verdict not in ("agree", "skipped")
+        and exception["operator"] == check.operator
+        and exception["kind"] in (check.kind, "*")
+        and re.fullmatch(exception.get("samples", ".*"), check.sample) is not None
+        and re.search(exception.get("text", ""), check.reason) is not None
     )
+
+
+def is_listed(check: Check) -> bool:
+    return any(covers(each, check) for each in exceptions())
 
 
 @functools.cache
@@ -291,6 +295,15 @@ def test_exceptions_name_known_operators_and_give_reasons():
     for each in exceptions():
         assert each["operator"] in OPERATORS
         assert len(each["reason"]) > 20
+
+
+def test_every_exception_is_needed():
+    idle = [
+        each
+        for each in exceptions()
+        if not any(covers(each, check) for check in checked(each["operator"]))
+    ]
+    assert not idle
 
 
 class Wrong:
