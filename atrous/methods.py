@@ -150,9 +150,9 @@ def _operator(function):
     """An operator leaves to the other operand what it does not know."""
 
     def operator(self, other):
-        if pointwise._operand(other) is NotImplemented:
-            return NotImplemented
-        return function(self, other)
+        if isinstance(other, pointwise.OPERANDS):
+            return function(self, other)
+        return NotImplemented
 
     return operator
 

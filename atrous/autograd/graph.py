@@ -187,9 +187,11 @@ def accumulator(leaf) -> AccumulateGrad:
 
 def needs_recording(inputs) -> bool:
     """Would an operation on `inputs` be recorded now?"""
-    if not modes.recording:
-        return False
-    return any(getattr(each, "requires_grad", False) for each in inputs)
+    if modes.recording:
+        for each in inputs:
+            if getattr(each, "requires_grad", False):
+                return True
+    return False
 
 
 def record(out, name: str, inputs: Sequence, formula: Callable, saved: Sequence = ()):

@@ -33,6 +33,7 @@ from .layout import (
     tiles,
     widen,
 )
+from .quiet import quiet
 from .schedules.expressions import scalar_slots
 from .spec import PointwiseSpec
 
@@ -65,7 +66,7 @@ class Plan:
     @cached_property
     def closure(self) -> Callable:
         """The definition as a Python function: (arrays, scalars) -> arrays."""
-        return reference.closure(self.program)
+        return quiet.run(reference.closure, self.program)
 
 
 _plans: dict[tuple, Plan] = {}
@@ -183,8 +184,7 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 def _small(found: Plan, arrays, scalars, shape, outs) -> list[np.ndarray]:
     """By NumPy."""
-    with np.errstate(all="ignore"):
-        results = found.closure(arrays, scalars)
+    results = quiet.run(found.closure, arrays, scalars)
     for i, result in enumerate(results):
         if outs[i] is not None:
             np.copyto(outs[i], result, casting="unsafe")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .expression import HALF, Node, Program, register, storage, typed
+from .quiet import quiet
 from .spec import ConvSpec, border_index
 
 # ------------------------------------------------------------------ half types
@@ -206,8 +207,7 @@ def evaluate(
     program: Program, arrays: Sequence[np.ndarray], scalars: Sequence[object] = ()
 ) -> list[np.ndarray]:
     """The results of a program over arrays that broadcast together."""
-    with np.errstate(all="ignore"):
-        return closure(program)(arrays, scalars)
+    return quiet.run(quiet.run(closure, program), arrays, scalars)
 
 
 def pointwise(

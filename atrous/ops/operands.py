@@ -72,17 +72,25 @@ def evaluate(expression, operands, common: dtype | None, result: dtype) -> Tenso
     Operands (tensors, numbers) are ("operand", i) in the expression; tensors are cast
     to `common` first (None: taken as they are).
     """
-    kinds = tuple(each.dtype if isinstance(each, Tensor) else None for each in operands)
-    arrays = [each._array for each in operands if isinstance(each, Tensor)]
-    scalars = tuple(each for each in operands if not isinstance(each, Tensor))
+    kinds, arrays, scalars = [], [], []
+    for each in operands:
+        if isinstance(each, Tensor):
+            kinds.append(each.dtype)
+            arrays.append(each._array)
+        else:
+            kinds.append(None)
+            scalars.append(each)
     check_broadcast(arrays)
-    array = compiler.pointwise(
-        ("cast", result.name, lowered(expression, kinds, common)),
-        *arrays,
-        scalars=scalars,
-        dtypes=tuple(kind.name for kind in kinds if kind is not None),
-    )
+    form, names = _form(expression, tuple(kinds), common, result)
+    array = compiler.pointwise(form, *arrays, scalars=scalars, dtypes=names)
     return Tensor._of(array, result)
+
+
+@lru_cache(maxsize=4096)
+def _form(expression, kinds: tuple, common: dtype | None, result: dtype):
+    """The expression to compile, and the names of its inputs' dtypes."""
+    form = ("cast", result.name, lowered(expression, kinds, common))
+    return form, tuple(kind.name for kind in kinds if kind is not None)
 
 
 def check_broadcast(arrays) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd import needs_recording, record
+from ..autograd.modes import modes
 from ..dtypes import dtype
 from ..tensor import Tensor
 from .operands import as_tensor, evaluate, result_type, stored, with_out
@@ -229,6 +230,9 @@ def positive(input: Tensor) -> Tensor:
 # Two operands
 
 
+OPERANDS = (Tensor, bool, int, float, np.generic, np.ndarray)
+
+
 def _operand(value):
     """A tensor or a plain number; NumPy numbers are taken as Python's."""
     if isinstance(value, (Tensor, bool, int, float)):
@@ -242,6 +246,8 @@ def _operand(value):
 
 def _operands(name: str, *values, numbers: str = "either"):
     """The operands, checked; which may be a number: either, second, neither."""
+    if isinstance(values[0], Tensor) and isinstance(values[1], Tensor):
+        return values
     checked = tuple(map(_operand, values))
     tensors = [isinstance(each, Tensor) for each in checked]
     wrong = NotImplemented in [each for each in checked if not isinstance(each, Tensor)]
@@ -283,6 +289,10 @@ def binary(
     maps the common dtype to the result's.
     """
     node = node or f"{name.title().replace('_', '')}Backward0"
+    keeps = {
+        wanted: [any(wanted[k] and i in reads[k] for k in (0, 1)) for i in (0, 1)]
+        for wanted in ((True, True), (True, False), (False, True))
+    }
 
     def operation(input, other) -> Tensor:
         operands = _operands(name, input, other, numbers=numbers)
@@ -290,16 +300,11 @@ def binary(
         kind = rule(common) if rule else common
         meet = kind if kind.is_floating_point else common
         out = evaluate(expression, operands, meet, kind)
-        if gradient is None or not needs_recording(operands):
+        wanted = _wanted(operands[0]), _wanted(operands[1])
+        if gradient is None or not modes.recording or wanted == (False, False):
             return out
-        kept = [
-            any(
-                i in read and _wanted(each)
-                for read, each in zip(reads, operands, strict=True)
-            )
-            for i in (0, 1)
-        ]
-        saved = tuple(each for each, keep in zip(operands, kept, strict=True) if keep)
+        kept = keeps[wanted]
+        saved = [each for each, keep in zip(operands, kept, strict=True) if keep]
 
         def formula(g, *values):
             left = iter(values)
@@ -345,7 +350,7 @@ def _scaled(name: str, other, alpha):
 @with_out
 def add(input, other, *, alpha=1) -> Tensor:
     """input + alpha · other, broadcast."""
-    return _add(input, _scaled("add", other, alpha))
+    return _add(input, other if alpha == 1 else _scaled("add", other, alpha))
 
 
 @with_out
@@ -360,7 +365,7 @@ def sub(input, other, *, alpha=1) -> Tensor:
                 " you are trying to invert a mask, use the `~` or `logical_not()`"
                 " operator instead."
             )
-    return _sub(input, _scaled("sub", other, alpha))
+    return _sub(input, other if alpha == 1 else _scaled("sub", other, alpha))
 
 
 def rsub(input, other, *, alpha=1) -> Tensor:
