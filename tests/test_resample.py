@@ -410,3 +410,19 @@ def test_refusal(what):
     with pytest.raises(raises) as caught:
         call()
     assert str(caught.value) == text
+
+
+HUGE = [
+    lambda: F.conv1d(ones(1, 1, 4), ones(1, 1, 1), padding=10**13),
+    lambda: F.conv_transpose1d(ones(1, 1, 4), ones(1, 1, 1), stride=10**13),
+    lambda: F.interpolate(ones(1, 1, 4), 10**13),
+    lambda: F.adaptive_avg_pool1d(ones(1, 1, 4), 10**13),
+    lambda: F.one_hot(tensor_of(0, 1), 10**14),
+    lambda: F.unfold(ones(1, 1, 4, 4), 1, padding=10**7),
+]
+
+
+@pytest.mark.parametrize("call", HUGE)
+def test_sizes_beyond_memory(call):
+    with pytest.raises(atrous.OutOfMemoryError, match=r"cannot allocate .* GiB"):
+        call()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import dtypes
+from .. import compiler, dtypes
 from ..autograd import record
 from ..errors import operands as worded
 from ..tensor import Tensor
@@ -255,4 +255,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             "one_hot: Class values must be smaller than num_classes: got"
             f" {index.max()}, num_classes={num_classes}."
         )
-    return Tensor._of((index[..., None] == np.arange(num_classes)).astype(np.int64))
+    out = compiler.zeros((*index.shape, num_classes), np.int64)
+    np.put_along_axis(out, index[..., None], 1, -1)
+    return Tensor._of(out)

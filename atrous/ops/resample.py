@@ -73,6 +73,8 @@ def interpolate(
         raise NotImplementedError(
             f"interpolate: not implemented for '{input.dtype.alias}' tensors."
         )
+    # A size that cannot fit is refused here, before tables as long as it are made.
+    compiler.empty((*input.shape[:2], *sizes), input._array.dtype)
     spec = ResampleSpec(
         _FORMS.get(mode, mode), spatial, sizes, bool(align_corners), _steps(factors)
     )

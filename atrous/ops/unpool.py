@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .. import dtypes
+from .. import compiler, dtypes
 from ..autograd import record
 from ..errors import operands as worded
 from ..tensor import Tensor
@@ -98,7 +98,7 @@ def _placed(name, rank: int, input: Tensor, indices: np.ndarray, size: tuple) ->
             f" of size {'x'.join(map(str, size))})."
         )
     lead = input._array.shape[: input.ndim - rank]
-    flat = np.zeros((*lead, places), input._array.dtype)
+    flat = compiler.zeros((*lead, places), input._array.dtype)
     rows = (*lead, -1) if input._array.size else (*lead, 0)
     np.put_along_axis(flat, indices.reshape(rows), input._array.reshape(rows), -1)
     out = Tensor._of(flat.reshape(*lead, *size), input.dtype)
@@ -171,9 +171,12 @@ class _Patches:
     def columns(self, array: np.ndarray) -> np.ndarray:
         """(batch, channels, height, width) -> (batch, channels · kernel, blocks)."""
         (before, left) = self.padding
-        padded = np.pad(array, ((0, 0), (0, 0), (before, before), (left, left)))
-        batch, channels = array.shape[:2]
-        out = np.empty(
+        batch, channels, height, width = array.shape
+        padded = compiler.zeros(
+            (batch, channels, height + 2 * before, width + 2 * left), array.dtype
+        )
+        padded[:, :, before : before + height, left : left + width] = array
+        out = compiler.empty(
             (batch, channels, math.prod(self.kernel), *self.blocks), array.dtype
         )
         for number, reads in self.taps():
@@ -186,7 +189,7 @@ class _Patches:
         taps = math.prod(self.kernel)
         batch, channels = columns.shape[0], columns.shape[1] // taps
         blocks = columns.reshape(batch, channels, taps, *self.blocks)
-        padded = np.zeros(
+        padded = compiler.zeros(
             (
                 batch,
                 channels,
