@@ -72,7 +72,8 @@ def evaluate(expression, operands, common: dtype | None, result: dtype) -> Tenso
     Operands (tensors, numbers) are ("operand", i) in the expression; tensors are cast
     to `common` first (None: taken as they are).
     """
-    kinds, arrays, scalars = [], [], []
+    kinds: list[dtype | None] = []
+    arrays, scalars = [], []
     for each in operands:
         if isinstance(each, Tensor):
             kinds.append(each.dtype)
