@@ -12,16 +12,14 @@ RESERVED = "__metadata__"  # safetensors' own word in a file's header
 PLAIN = (bool, int, float, str, type(None))
 
 
-def flatten(value: Any) -> tuple[dict[str, Tensor], str | None]:
-    """The tensors by name, and the nest as JSON; None if it is a dict of tensors only.
+def flatten(value: Any) -> tuple[dict[str, Tensor], str]:
+    """The tensors by name, and the nest as JSON, which also keeps their order.
 
     A tensor's name is its path, joined by dots: {"model": {"weight": w}} gives
     "model.weight".
     """
     tensors: dict[str, Tensor] = {}
     described = _describe(value, (), tensors)
-    if isinstance(value, Mapping) and list(tensors) == list(value):
-        return tensors, None
     return tensors, json.dumps(described)
 
 
@@ -66,8 +64,12 @@ def _place(path: tuple[str, ...]) -> str:
 
 def rebuild(tensors: dict[str, Tensor], described: str, name: str) -> Any:
     """The nest again; RuntimeError if its description does not fit the tensors."""
+    left = dict(tensors)
     try:
-        return _build(json.loads(described), tensors)
+        value = _build(json.loads(described), left)
+        if left:
+            raise ValueError(f"it lacks {', '.join(map(repr, left))}")
+        return value
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise RuntimeError(
             f"load: {name} is damaged: its description does not fit its "
@@ -76,11 +78,12 @@ def rebuild(tensors: dict[str, Tensor], described: str, name: str) -> Any:
 
 
 def _build(node: Any, tensors: dict[str, Tensor]) -> Any:
+    """`node` again; its tensors are taken out of `tensors`."""
     if not isinstance(node, dict):
         return node
     ((kind, held),) = node.items()
     if kind == "tensor":
-        return tensors[held]
+        return tensors.pop(held)
     if kind == "dict":
         return {key: _build(value, tensors) for key, value in held}
     if kind not in ("list", "tuple"):
