@@ -10,6 +10,7 @@ from .. import compiler, dtypes
 from ..compiler import memory
 from ..compiler.layout import broadcast_strides, memory_order
 from ..dtypes import dtype
+from ..tensor import Tensor
 
 
 def move(source: np.ndarray, target: np.ndarray, kind: dtype) -> None:
@@ -53,6 +54,11 @@ def filled(shape: Sequence[int], kind: dtype, value=0, order=None) -> np.ndarray
     array = memory.empty(shape, kind.storage, order)
     move(np.asarray(scalar(value, kind)), array, kind)
     return array
+
+
+def zeros_of(shape: Sequence[int], kind: dtype) -> Tensor:
+    """A tensor of zeros, to write into."""
+    return Tensor._of(filled(shape, kind), kind)
 
 
 def scalar(value, kind: dtype):
