@@ -11,7 +11,7 @@ from .. import dtypes
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis
-from .copying import filled
+from .copying import zeros_of
 from .keys import ALL, at
 from .operands import stored, with_out
 from .pointwise import check_tensor
@@ -39,11 +39,6 @@ def within(index: np.ndarray, size: int, dim: int, error=RuntimeError, name="") 
                     f"{name}index {extreme} is out of bounds for dimension {dim} with"
                     f" size {size}"
                 )
-
-
-def zeros_of(shape, kind) -> Tensor:
-    """Zeros to scatter into."""
-    return Tensor._of(filled(shape, kind), kind)
 
 
 # Whole slices
