@@ -10,7 +10,8 @@ import numpy as np
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis
-from .index import numbers_of, within, zeros_of
+from .copying import zeros_of
+from .index import numbers_of, within
 from .keys import ALL
 from .operands import stored, with_out
 from .parts import embed
