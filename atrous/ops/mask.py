@@ -7,7 +7,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd import record
 from ..tensor import Tensor
-from .copying import filled, scalar
+from .copying import scalar, zeros_of
 from .operands import broadcast_shapes, evaluate, with_out
 from .parts import embed
 from .pointwise import X, Y, Z, check_tensor
@@ -66,7 +66,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     array = np.broadcast_to(input._array, shape)[chosen]
 
     def adjoint(g):
-        zeros = Tensor._of(filled(shape, g.dtype), g.dtype)
+        zeros = zeros_of(shape, g.dtype)
         return zeros.masked_scatter(mask, g)
 
     out = Tensor._of(array, input.dtype)
