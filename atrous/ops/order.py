@@ -11,7 +11,7 @@ from .. import dtypes
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis
-from .copying import filled
+from .copying import zeros_of
 from .keys import at
 from .operands import as_tensor, stored, with_out
 from .pointwise import check_tensor
@@ -53,7 +53,7 @@ def _picked(
         if not shape:
             return g
         index, g = (each.unsqueeze(place) if gone else each for each in (where, g))
-        zeros = Tensor._of(filled(shape, g.dtype), g.dtype)
+        zeros = zeros_of(shape, g.dtype)
         return zeros.scatter_add(place, index, g)
 
     out = Tensor._of(np.array(values, order="C"), input.dtype)
