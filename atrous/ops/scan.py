@@ -9,7 +9,7 @@ from ..autograd import record
 from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import axis
-from .copying import filled
+from .copying import zeros_of
 from .join import cat
 from .operands import stored, with_out
 from .pointwise import check_tensor
@@ -93,7 +93,7 @@ def _running(name: str, ufunc):
         shape = input._array.shape
 
         def adjoint(g):
-            zeros = Tensor._of(filled(shape, g.dtype), g.dtype)
+            zeros = zeros_of(shape, g.dtype)
             return zeros.scatter_add(place, indices, g) if shape else g
 
         out = Tensor._of(np.array(stored(best, input.dtype), order="C"), input.dtype)
