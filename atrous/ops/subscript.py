@@ -11,7 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd import needs_recording, record
 from ..tensor import Tensor
-from .copying import filled, scalar
+from .copying import scalar, zeros_of
 from .keys import ALL, parse
 from .operands import check_writable, stored, write
 from .parts import taken
@@ -181,7 +181,7 @@ def _put(input: Tensor, picks: tuple, value: Tensor, accumulate: bool) -> Tensor
         def of_input():
             if accumulate:
                 return g
-            zero = Tensor._of(filled((), g.dtype), g.dtype)
+            zero = zeros_of((), g.dtype)
             return _put(g, picks, zero, False)
 
         return of_input, lambda: pick(g, picks).sum_to_size(value._array.shape)
