@@ -8,7 +8,7 @@ from .. import compiler
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis, integers
-from .copying import filled, strided
+from .copying import filled, strided, zeros_of
 from .keys import at
 from .views import derived_view
 
@@ -71,7 +71,7 @@ def _places(size, stride, offset: int) -> Tensor:
 
 def _scattered(g: Tensor, view: tuple, geometry: tuple, held: int) -> Tensor:
     """The storage's gradient, summed where the view overlaps, read as the input."""
-    storage = Tensor._of(filled((held,), g.dtype), g.dtype)
+    storage = zeros_of((held,), g.dtype)
     storage = storage.index_add(0, _places(*view), g.reshape(-1))
     return storage[_places(*geometry)].reshape(geometry[0])
 
