@@ -17,6 +17,7 @@ import numpy as np
 from .. import compiler, dtypes
 from ..autograd import is_grad_enabled, record
 from ..tensor import Tensor
+from .reduce import kept
 
 
 class Statistics:
@@ -31,9 +32,7 @@ class Statistics:
     @classmethod
     def of(cls, input: Tensor, axes: tuple[int, ...], eps: float) -> Statistics:
         """Those of `input` over `axes`; of half types as float32."""
-        shape = tuple(
-            1 if axis in axes else size for axis, size in enumerate(input._array.shape)
-        )
+        shape = kept(input._array.shape, axes)
         wide = input.dtype.compute
         if not input._array.size:
             return cls(np.zeros(shape, wide), np.zeros(shape, wide), eps, axes)
