@@ -246,19 +246,21 @@ def _plane_axis(dim: int, rank: int) -> int:
 # Space to channels and back
 
 
-def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """(…, C·r², H, W) -> (…, C, H·r, W·r)."""
-    check_tensor("pixel_shuffle", "input", input)
-    r = upscale_factor
+def _check_shuffle(name: str, input: Tensor, argument: str, factor: int) -> None:
+    check_tensor(name, "input", input)
     if input.dim() < 3:
         raise RuntimeError(
-            "pixel_shuffle expects input to have at least 3 dimensions, but got input"
-            f" with {input.dim()} dimension(s)"
+            f"{name} expects input to have at least 3 dimensions, but got input with"
+            f" {input.dim()} dimension(s)"
         )
-    if r <= 0:
-        raise RuntimeError(
-            f"pixel_shuffle expects a positive upscale_factor, but got {r}"
-        )
+    if factor <= 0:
+        raise RuntimeError(f"{name} expects a positive {argument}, but got {factor}")
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """(…, C·r², H, W) -> (…, C, H·r, W·r)."""
+    r = upscale_factor
+    _check_shuffle("pixel_shuffle", input, "upscale_factor", r)
     *rest, channels, height, width = input._array.shape
     if channels % (r * r):
         raise RuntimeError(
@@ -278,17 +280,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(…, C, H·r, W·r) -> (…, C·r², H, W)."""
-    check_tensor("pixel_unshuffle", "input", input)
     r = downscale_factor
-    if input.dim() < 3:
-        raise RuntimeError(
-            "pixel_unshuffle expects input to have at least 3 dimensions, but got input"
-            f" with {input.dim()} dimension(s)"
-        )
-    if r <= 0:
-        raise RuntimeError(
-            f"pixel_unshuffle expects a positive downscale_factor, but got {r}"
-        )
+    _check_shuffle("pixel_unshuffle", input, "downscale_factor", r)
     *rest, channels, height, width = input._array.shape
     for name, size in (("height", height), ("width", width)):
         if size % r:
