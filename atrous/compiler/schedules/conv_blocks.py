@@ -41,13 +41,15 @@ class Blocks:
 
     `layout` is how the source lies (SlabSource, or "slabless"), `pitch` the elements
     between neighbouring positions as the loops read them, `folds` whether a run spans
-    the taps of the last axis. `counts` are blocks on each axis.
+    the taps of the last axis. `counts` are the blocks on each axis, `pixels` the
+    outputs of one.
     """
 
     layout: str
     pitch: int
     folds: bool
     counts: tuple[int, ...]
+    pixels: tuple[int, ...]
     runs: np.ndarray
     maps: np.ndarray
     source_offset: int
@@ -67,12 +69,18 @@ def source_layout(taps: Taps, strides: tuple[int, ...], block: int) -> str:
 
 
 def _block(
-    taps: Taps, tiles: int, width: int, channels: int, itemsize: int, target: Target
+    taps: Taps,
+    tiles: int,
+    width: int,
+    channels: int,
+    itemsize: int,
+    longest: int,
+    target: Target,
 ) -> list[int]:
     """Outputs (in the last axis: tiles) of a chunk on each axis.
 
     The slab fills up to a quarter of L2, growing from the last axis outwards, as long
-    as there are enough chunks.
+    as there are enough chunks; a row has at most `longest` tiles.
     """
     limit = target.l2 // 4 // (channels * itemsize)  # positions
     sizes = [*taps.count[:-1], tiles]
@@ -90,7 +98,8 @@ def _block(
         inner_row = axis == len(sizes) - 1 and len(sizes) > 1
         for size in range(2, sizes[axis] + 1):
             before, block[axis] = block[axis], size
-            if positions() > limit or (chunks() < CHUNKS and not inner_row):
+            long = axis == len(sizes) - 1 and size > longest
+            if long or positions() > limit or (chunks() < CHUNKS and not inner_row):
                 block[axis] = before
                 break
         count = -(-sizes[axis] // block[axis])
@@ -106,6 +115,7 @@ def cut(
     channels: int,
     tiles: tuple[int, int],
     target: Target,
+    longest: int = 1 << 62,
 ) -> Blocks:
     """Cut into blocks of which a slab holds `channels` channels.
 
@@ -114,7 +124,8 @@ def cut(
     """
     count, width = tiles
     spatial = source_strides[3:]
-    block = _block(taps, count, width, channels, ITEMSIZES[taps.dtype], target)
+    itemsize = ITEMSIZES[taps.dtype]
+    block = _block(taps, count, width, channels, itemsize, longest, target)
     pixels = [*block[:-1], min(block[-1] * width, taps.count[-1])]
     reach = [a.reach(n) for a, n in zip(taps.axes, pixels, strict=True)]
     slab_strides = tuple(prod(reach[a + 1 :]) * channels for a in range(len(reach)))
@@ -149,6 +160,7 @@ def cut(
         pitch=pitch,
         folds=folds,
         counts=counts,
+        pixels=tuple(pixels),
         runs=taps.run_offsets(slab_strides, folds),
         maps=np.concatenate(maps).astype(np.int64),
         source_offset=offset,

@@ -154,6 +154,7 @@ def plan(
         outside=not taps.interior and axis.border == "zeros",
         bias=taps.bias,
         activation=taps.activation,
+        run_group=conv_direct.run_group(len(runs), len(axis.taps)),
         offsets=tuple((o - axis.first) * blocks.pitch for o in axis.offsets),
     )
     found = conv_direct.launch_plan(
@@ -235,10 +236,13 @@ def gradient_plan(
     x_strides, y_strides = _strides(x_strides, lanes), _strides(y_strides, lanes)
     axis = taps.axes[-1]
     layout = "channels" if x_strides[2] == 1 else "strided"
-    blocks = cut(blocked, x_strides, y_strides, layout, lanes, (axis.count, 1), target)
+    row = (axis.count, 1)
+    longest = conv_weights.PIXELS
+    blocks = cut(blocked, x_strides, y_strides, layout, lanes, row, target, longest)
     runs = taps.run_offsets(_read_strides(blocks, len(taps.axes)), True)
     most = 28 if target.registers >= 32 else 12
     spacing = axis.offsets[1] - axis.offsets[0] if len(axis.taps) > 1 else 0
+    part_axis, part_length = conv_weights.part(blocks)
     kernel = DepthwiseGradient(
         dtype=taps.dtype,
         rank=len(taps.axes),
@@ -255,6 +259,8 @@ def gradient_plan(
         layout=blocks.layout,
         outside=not taps.interior and axis.border == "zeros",
         spread_y=False,
+        part_axis=part_axis,
+        part_length=part_length,
         tap=spacing * blocks.pitch,
     )
     return conv_weights.launch_plan(

@@ -42,6 +42,10 @@ NUMBERS = (
 )
 
 
+#: Terms that are summed before they join a total.
+PART = 128
+
+
 @dataclass(frozen=True)
 class Tile:
     """How many results a kernel holds in registers: pixels × vectors of lanes."""
@@ -103,6 +107,7 @@ class Direct:
     outside: bool  # whether some source positions are zeros
     bias: bool
     activation: str | None
+    run_group: int = 0  # runs that are summed before they join the total; 0: all
 
     @property
     def tile_channels(self) -> int:
@@ -133,6 +138,9 @@ class Writer(BlockWriter):
         part, rest = e.chunk % number["parts"], e.chunk / number["parts"]
         self.starts, rest = self.block_starts(rest)
         self.group, image = rest % number["groups"], rest / number["groups"]
+        if facts.run_group:
+            most = (facts.width + facts.wider) * facts.tile_channels
+            self.stack = e.opaque(e.scratch(facts.dtype, most, "totals"))
         first, axis = self.starts[-1], self.axes[-1]
         self.tiles = first, e.minimum(first + axis["block"], number["tile_count"])
         self.first_pixel = self.tile_start(first)
@@ -240,22 +248,68 @@ class Writer(BlockWriter):
         """The sums of one tile, from the first tap to the stored result."""
         e, facts = self.e, self.facts
         lanes, vectors = facts.lanes, facts.vectors
+        count = self.number["run_count"]
         totals = self.initial(results, bias, masks, channel_block)
-        with e.loop("run", self.number["run_count"], carry=totals) as run:
-            x = source + e.load(self.pointer["runs"] + run.index)
-            w = weights + run.index * (facts.run_length * facts.tile_channels)
-            run.carry = self.sum_run(width, x, w, masks, run.carry)
-        totals = self.activated(run.carry, channel_block)
+
+        def runs(first, last, totals):
+            with e.loop("run", last, start=first, carry=totals) as run:
+                x = source + e.load(self.pointer["runs"] + run.index)
+                w = weights + run.index * (facts.run_length * facts.tile_channels)
+                run.carry = self.sum_run(width, x, w, masks, run.carry)
+            return run.carry
+
+        if facts.run_group:
+            self.keep(totals)
+            with e.loop("group", count, step=facts.run_group) as group:
+                last = e.minimum(group.index + facts.run_group, count)
+                zeros = [e.zero(facts.dtype, lanes)] * len(totals)
+                self.add(runs(group.index, last, zeros))
+            totals = self.kept(len(totals))
+        else:
+            totals = runs(0, count, totals)
+        totals = self.activated(totals, channel_block)
         for t in range(width):
             for v in range(vectors):
                 e.store(totals[t * vectors + v], results[t] + v * lanes, masks[v])
 
+    # A long sum is taken in parts: its rounding error grows with the root of a part's
+    # length. What the parts add up to waits on the stack meanwhile.
+
+    def keep(self, totals: list[Value]) -> None:
+        """Put the totals on the stack."""
+        for i, total in enumerate(totals):
+            self.e.store(total, self.stack + i * self.facts.lanes)
+
+    def kept(self, count: int) -> list[Value]:
+        """The totals from the stack."""
+        lanes = self.facts.lanes
+        return [self.e.load(self.stack + i * lanes, lanes) for i in range(count)]
+
+    def add(self, part: list[Value]) -> None:
+        """Add a part to the totals on the stack."""
+        totals = self.kept(len(part))
+        self.keep([total + more for total, more in zip(totals, part, strict=True)])
+
     def sum_run(self, width, x, w, masks, totals):
-        """Add a run: unrolled if short, otherwise a few steps a turn."""
+        """Add a run, a long one in parts of its own."""
         e, facts = self.e, self.facts
-        length = facts.run_length
+        length, lanes = facts.run_length, facts.tile_channels
+        if length < 2 * PART:
+            return self.sum_part(width, length, x, w, totals)
+        zeros = [e.zero(facts.dtype, facts.lanes)] * len(totals)
+        whole = length // PART * PART
+        with e.loop("part", whole, step=PART) as part:
+            here = x + part.index, w + part.index * lanes
+            self.add(self.sum_part(width, PART, *here, zeros))
+        return self.sum_part(
+            width, length - whole, x + whole, w + whole * lanes, totals
+        )
+
+    def sum_part(self, width, length, x, w, totals):
+        """Add part of a run: unrolled if short, otherwise a few steps a turn."""
+        e, facts = self.e, self.facts
         unrolled = length if length * len(totals) <= 192 else 4
-        turns = length // unrolled
+        turns = length // unrolled if unrolled else 0
         if turns > 1:
             with e.loop("j", turns * unrolled, step=unrolled, carry=totals) as j:
                 for step in range(unrolled):
@@ -345,6 +399,11 @@ def row_tiles(count: int, most: int) -> tuple[int, int, int]:
     return tiles, *divmod(count, tiles)
 
 
+def run_group(runs: int, length: int) -> int:
+    """How many runs of so many terms make a part; 0 if all of them are about one."""
+    return 0 if runs * length < 2 * PART else max(1, PART // length)
+
+
 def _channel_block(taps: Taps, tile: Tile, itemsize: int, target: Target) -> int:
     """Source channels at a time, so that a block of weights stays in half the L2."""
     each = taps.taps * tile.channels * itemsize
@@ -378,6 +437,7 @@ def plan(
         (tiles, width + (wider > 0)),
         target,
     )
+    run_length = channel_block * (len(taps.axes[-1].taps) if blocks.folds else 1)
     kernel = Direct(
         dtype=taps.dtype,
         rank=len(taps.axes),
@@ -388,12 +448,13 @@ def plan(
         channels=taps.channels,
         source_channels=taps.source_channels,
         channel_block=channel_block,
-        run_length=channel_block * (len(taps.axes[-1].taps) if blocks.folds else 1),
+        run_length=run_length,
         pixel=taps.axes[-1].step * blocks.pitch,
         layout=blocks.layout,
         outside=not taps.interior and taps.axes[0].border == "zeros",
         bias=taps.bias,
         activation=taps.activation,
+        run_group=run_group(len(blocks.runs), run_length),
     )
     return launch_plan(
         taps, kernel, blocks, taps.groups, source_strides, result_strides

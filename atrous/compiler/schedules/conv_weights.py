@@ -29,6 +29,8 @@ from .conv_taps import Taps
 
 #: Chunks that a launch should have, so that threads end together.
 CHUNKS = 32
+#: Pixels that are summed before they join a total.
+PIXELS = 256
 #: Pixels that a part must have to be worth sums of its own.
 PIXELS_A_PART = 512
 #: Runs taken together: each needs a register for its address.
@@ -70,6 +72,8 @@ class WeightGradient:
     layout: str
     outside: bool
     spread_y: bool  # y is spread and x lies along the vectors
+    part_axis: int  # this many outputs of this axis and all of those within it are
+    part_length: int  # summed before they join a total, for exactness
 
     @property
     def spread(self) -> int:
@@ -204,24 +208,47 @@ class Writer(BlockWriter):
             for s in range(width)
             for v in range(facts.vectors)
         ]
-        totals = [e.select(fresh, zero, e.load(place, lanes)) for place in places]
+        with e.when(fresh, "the first block"):
+            for place in places:
+                e.store(zero, place)
 
-        def rows(axis: int, sources, y, totals):
-            numbers = self.axes[axis]
+        def rows(axis: int, sources, y, totals, first=0, last=None):
+            """Pixels of the axes from `axis` on, summed into `totals`."""
+            last = lengths[axis] if last is None else last
             if axis == facts.rank - 1:
-                return self.pixels(width, lengths[axis], sources, y, masks, totals)
-            with e.loop(f"q{axis}", lengths[axis], carry=totals) as q:
-                offset = q.index * numbers["step"] * strides[axis]
-                q.carry = rows(
-                    axis + 1,
-                    [x + offset for x in sources],
-                    y + q.index * numbers["result_stride"],
-                    q.carry,
-                )
+                return self.pixels(width, last, sources, y, masks, totals)
+            with e.loop(f"q{axis}", last, start=first, carry=totals) as q:
+                moved = self.moved(axis, q.index, sources, y, strides)
+                q.carry = rows(axis + 1, *moved, q.carry)
             return q.carry
 
-        for total, place in zip(rows(0, sources, y, totals), places, strict=True):
-            e.store(total, place)
+        def parts(axis: int, sources, y) -> None:
+            """Few outputs of this axis at a time have sums of their own, which are
+            added to what is kept."""
+            if axis < facts.part_axis:
+                with e.loop(f"q{axis}", lengths[axis]) as q:
+                    parts(axis + 1, *self.moved(axis, q.index, sources, y, strides))
+                return
+            zeros = [zero] * len(places)
+            if axis == facts.rank - 1:
+                self.add(rows(axis, sources, y, zeros), places)
+                return
+            with e.loop("part", lengths[axis], step=facts.part_length) as part:
+                last = e.minimum(part.index + facts.part_length, lengths[axis])
+                self.add(rows(axis, sources, y, zeros, part.index, last), places)
+
+        parts(0, sources, y)
+
+    def add(self, totals: list[Value], places: list[Value]) -> None:
+        """Add sums to those kept in memory."""
+        for total, place in zip(totals, places, strict=True):
+            self.e.store(self.e.load(place, self.facts.lanes) + total, place)
+
+    def moved(self, axis: int, index: Value, sources, y, strides):
+        """Runs and y, `index` outputs further along an axis."""
+        numbers = self.axes[axis]
+        offset = index * numbers["step"] * strides[axis]
+        return [x + offset for x in sources], y + index * numbers["result_stride"]
 
     def tile_origin(self, first, along, sources, y):
         """Where a tile reads the runs and y: `first` of what is spread, from `along`
@@ -319,12 +346,13 @@ def plan(
     channel_block = _channel_block(taps, ITEMSIZES[taps.dtype], target)
     layout = source_layout(taps, x_strides, channel_block)
     row = (taps.count[-1], 1)
-    blocks = cut(taps, x_strides, y_strides, layout, channel_block, row, target)
+    blocks = cut(taps, x_strides, y_strides, layout, channel_block, row, target, PIXELS)
     run_length = channel_block * (len(taps.axes[-1].taps) if blocks.folds else 1)
     spread_y, tile = _sides(taps, run_length, target)
     together = 1
     if not spread_y:
         together = runs_together(len(blocks.runs), run_length, tile.pixels)
+    part_axis, part_length = part(blocks)
     kernel = WeightGradient(
         dtype=taps.dtype,
         rank=len(taps.axes),
@@ -341,8 +369,20 @@ def plan(
         layout=blocks.layout,
         outside=not taps.interior and taps.axes[0].border == "zeros",
         spread_y=spread_y,
+        part_axis=part_axis,
+        part_length=part_length,
     )
     return launch_plan(taps, kernel, blocks, taps.groups, x_strides, y_strides)
+
+
+def part(blocks: Blocks) -> tuple[int, int]:
+    """The axis, and how many outputs of it, that make a sum of at most PIXELS."""
+    axis = len(blocks.pixels) - 1
+    within = 1
+    while axis > 0 and within * blocks.pixels[axis] <= PIXELS:
+        within *= blocks.pixels[axis]
+        axis -= 1
+    return axis, max(1, PIXELS // within)
 
 
 def runs_together(runs: int, length: int, most: int) -> int:
