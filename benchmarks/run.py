@@ -1,15 +1,27 @@
 """Atrous beside PyTorch, row by row: `make bench`.
 
 The rivals take turns in one process, each with all its threads; medians are shown. Of
-torch's contiguous and channels-last layouts the faster counts. "error" is the largest
-difference from a float64 convolution, over that result's largest value. ×: torch's time
-over ours, so above 1 we are ahead. Where torch is not installed its columns are empty.
+the contiguous and the channels-last layout the faster counts, for either library.
+×: torch's time over ours, so above 1 we are ahead. "peak": the least time that the
+machine's multiply-adds or memory allow, over ours (with backward: three times that
+floor). "error": the distance from float64, over its largest value. Where torch is not
+installed its columns are empty.
+
+Results go to benchmarks/results/ as JSON, with the processor, versions and commit;
+`plot.py` draws them.
 """
 
 import argparse
+import json
+import platform
 import statistics
+import subprocess
+import sys
 import time
+from math import exp, log
+from pathlib import Path
 
+import machine
 import numpy as np
 from rows import ROWS, Row
 
@@ -20,30 +32,34 @@ try:
 except ImportError:
     torch = None
 
+HERE = Path(__file__).parent
+
 
 class Rival:
     """One library in one layout, with one row's operands."""
 
-    def __init__(self, library, x: np.ndarray, w: np.ndarray, row: Row, last=False):
-        rank = x.ndim - 2
-        self.convolve = getattr(library.nn.functional, f"conv{rank}d")
-        self.x, self.w = (library.from_numpy(a.copy()) for a in (x, w))
-        if last:
-            layout = library.channels_last if rank == 2 else library.channels_last_3d
-            self.x, self.w = (t.to(memory_format=layout) for t in (self.x, self.w))
-        self.x.requires_grad_()
-        self.w.requires_grad_()
-        self.options = (None, row.stride, row.padding, row.dilation, row.groups)
-        self.library = library
+    def __init__(self, library, arrays, row: Row, channels_last=False):
+        self.library, self.row = library, row
+        self.operands = [library.from_numpy(a.copy()) for a in arrays]
+        if channels_last:
+            self.operands = [self._reordered(each) for each in self.operands]
+        for each in self.operands:
+            each.requires_grad_()
         self.grad = library.ones_like(self.forward())
+
+    def _reordered(self, tensor):
+        layouts = {4: self.library.channels_last, 5: self.library.channels_last_3d}
+        layout = layouts.get(tensor.dim())
+        return tensor.to(memory_format=layout) if layout else tensor
 
     def forward(self):
         with self.library.no_grad():
-            return self.convolve(self.x, self.w, *self.options)
+            return self.row.operation(self.library, *self.operands)
 
     def both(self):
-        self.x.grad = self.w.grad = None
-        self.convolve(self.x, self.w, *self.options).backward(self.grad)
+        for each in self.operands:
+            each.grad = None
+        self.row.operation(self.library, *self.operands).backward(self.grad)
 
 
 def medians(calls: list, seconds: float) -> list[float]:
@@ -52,7 +68,7 @@ def medians(calls: list, seconds: float) -> list[float]:
         call()
     taken: list[list[float]] = [[] for _ in calls]
     end = time.perf_counter() + seconds
-    while len(taken[0]) < 2 or time.perf_counter() < end:
+    while len(taken[0]) < 3 or time.perf_counter() < end:
         for call, times in zip(calls, taken, strict=True):
             began = time.perf_counter()
             call()
@@ -60,47 +76,148 @@ def medians(calls: list, seconds: float) -> list[float]:
     return [statistics.median(times) for times in taken]
 
 
-def errors(rivals: list[Rival], x: np.ndarray, w: np.ndarray, row: Row) -> list[float]:
-    """Each rival's distance from the same convolution in float64."""
-    exact = Rival(rivals[-1].library, x.astype(float), w.astype(float), row).forward()
-    truth = exact.numpy()
-    return [
-        float(np.abs(r.forward().numpy() - truth).max() / np.abs(truth).max())
-        for r in rivals
-    ]
+def errors(rivals: list[Rival], arrays, row: Row) -> list[float]:
+    """Each rival's distance from the same operation in float64."""
+    wide = [a.astype(np.float64) for a in arrays]
+    truth = Rival(rivals[-1].library, wide, row).forward().numpy()
+    scale = np.abs(truth).max()
+    return [float(np.abs(r.forward().numpy() - truth).max() / scale) for r in rivals]
 
 
-def measure(row: Row, seconds: float) -> str:
-    """The row's line of figures."""
+def measure(row: Row, seconds: float, peak: dict) -> dict:
+    """The row's figures."""
     random = np.random.default_rng(0)
-    x, w = (random.standard_normal(s, dtype=np.float32) for s in (row.x, row.w))
-    rivals = [Rival(atrous, x, w, row)]
-    if torch:
-        rivals.append(Rival(torch, x, w, row))
-        if x.ndim > 3:
-            rivals.append(Rival(torch, x, w, row, last=True))
-    figures = []
-    for calls in ([r.forward for r in rivals], [r.both for r in rivals]):
-        ours, *theirs = medians(calls, seconds)
-        figures.append(f"{ours:8.2f}")
-        other = f"{min(theirs):8.2f} {min(theirs) / ours:6.2f}" if theirs else " " * 15
-        figures.append(other)
-    wrong = " ".join(f"{e:8.1e}" for e in errors(rivals, x, w, row)[:2])
-    return f"{row.family:<10} {row.name:<34} {' '.join(figures)} {wrong}"
+    arrays = [random.standard_normal(s, dtype=np.float32) for s in row.shapes]
+    libraries = [atrous, torch] if torch else [atrous]
+    rivals = [
+        Rival(library, arrays, row, last)
+        for library in libraries
+        for last in (False, True)
+    ]
+    floor = 1e3 * max(row.products / peak["products"], row.bytes / peak["bytes"])
+    figures: dict = {"family": row.family, "name": row.name, "floor_ms": floor}
+    for what, passes in (("forward", 1), ("both", 3)):
+        taken = medians([getattr(r, what) for r in rivals], seconds)
+        ours, theirs = min(taken[:2]), taken[2:]
+        figures[what] = {"ms": ours, "peak": passes * floor / ours}
+        if theirs:
+            figures[what] |= {"torch_ms": min(theirs), "ratio": min(theirs) / ours}
+    figures["error"] = errors(rivals[::2], arrays, row)
+    return figures
+
+
+def line(figures: dict) -> str:
+    """The figures as a line of the table."""
+    parts = []
+    for what in ("forward", "both"):
+        f = figures[what]
+        parts.append(f"{f['ms']:8.2f}")
+        torchs = f"{f['torch_ms']:8.2f} {f['ratio']:6.2f}" if torch else " " * 15
+        parts.append(f"{torchs} {f['peak']:5.0%}")
+    wrong = " ".join(f"{e:8.1e}" for e in figures["error"])
+    return f"{figures['family']:<10} {figures['name']:<46} {' '.join(parts)} {wrong}"
+
+
+def summary(results: list[dict]) -> list[str]:
+    """For each family, the geometric mean of the ratios and the worst."""
+    lines = []
+    for family in dict.fromkeys(f["family"] for f in results):
+        rows = [f for f in results if f["family"] == family]
+        text = f"{family:<10}"
+        for what in ("forward", "both"):
+            ratios = [f[what]["ratio"] for f in rows]
+            mean = exp(sum(map(log, ratios)) / len(ratios))
+            text += f"  {what}: mean {mean:5.2f}, worst {min(ratios):5.2f}"
+        lines.append(text)
+    return lines
+
+
+def processor() -> str:
+    """The processor's name, as the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        named = next(each for each in lines if each.startswith("model name"))
+        return named.split(":")[1].strip()
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def circumstances(peak: dict) -> dict:
+    """What the figures depend on besides the code."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        cwd=HERE,
+    )
+    return {
+        "processor": processor(),
+        "target": atrous.compiler.target.here().name,
+        "threads": atrous.get_num_threads(),
+        "atrous": atrous.__version__,
+        "torch": torch and torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip(),
+        "gigaflops": 2e-9 * peak["products"],
+        "gigabytes_a_second": 1e-9 * peak["bytes"],
+    }
+
+
+def costs() -> dict:
+    """What is paid once or for each call, whatever the size: seconds, microseconds."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import atrous"], check=True)
+    imported = time.perf_counter() - began
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    found = {"import_s": imported - (time.perf_counter() - began)}
+    for library in filter(None, (atrous, torch)):
+        x = library.ones(8)
+        image, weight = library.ones(1, 1, 8), library.ones(1, 1, 3)
+        convolve = library.nn.functional.conv1d
+        for name, call in (
+            ("add", lambda x=x: x + x),
+            ("conv1d", lambda c=convolve, i=image, w=weight: c(i, w)),
+        ):
+            call()
+            taken = machine.best(lambda call=call: [call() for _ in range(1000)], 5)
+            found[f"{library.__name__}_{name}_us"] = 1e3 * taken
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
-    parser.add_argument("--family", help="only rows of this family")
+    parser.add_argument("--seconds", type=float, default=0.6, help="for each figure")
+    parser.add_argument("--family", help="only rows of this family; nothing is saved")
     options = parser.parse_args()
-    rows = [row for row in ROWS if options.family in (None, row.family)]
-    print(f"atrous {atrous.__version__}, torch {torch and torch.__version__}")
-    print(f"{'':45} {'forward, ms':^24} {'with backward, ms':^24} {'error':^17}")
-    figures = f"{'atrous':>8} {'torch':>8} {'×':>6} "
-    print(f"{'family':<10} {'problem':<34} {2 * figures}{'atrous':>8} {'torch':>8}")
-    for row in rows:
-        print(measure(row, options.seconds), flush=True)
+    peak = {
+        "products": machine.products_a_second(),
+        "bytes": machine.bytes_a_second(),
+    }
+    facts = circumstances(peak)
+    print("  ".join(f"{name} {value}" for name, value in facts.items()))
+    print(f"{'':57} {'forward, ms':^29}  {'with backward, ms':^29} {'error':^17}")
+    figures = f"{'atrous':>8} {'torch':>8} {'×':>6} {'peak':>5} "
+    print(f"{'family':<10} {'problem':<46} {2 * figures}{'atrous':>8} {'torch':>8}")
+    results = []
+    for row in ROWS:
+        if options.family in (None, row.family):
+            results.append(measure(row, options.seconds, peak))
+            print(line(results[-1]), flush=True)
+    if torch:
+        print(*summary(results), sep="\n")
+    if options.family is None:
+        paid = costs()
+        print("  ".join(f"{name} {value:.3g}" for name, value in paid.items()))
+        slug = "".join(c if c.isalnum() else "-" for c in facts["processor"]).lower()
+        path = HERE / "results" / f"{slug}-{facts['target']}.json"
+        path.parent.mkdir(exist_ok=True)
+        beside = path.with_suffix(".part")
+        content = {"machine": facts, "rows": results, "costs": paid}
+        beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        beside.replace(path)
+        print(f"wrote {path.relative_to(Path.cwd())}")
 
 
 if __name__ == "__main__":
