@@ -30,7 +30,7 @@ from operator_names import OPERATORS  # noqa: E402
 EXCEPTIONS = Path(__file__).with_name("operator_exceptions.toml")
 DTYPES = ("float32", "float64", "int64", "bool")
 SEED = 666
-MOST_SAMPLES = 12
+MOST_SAMPLES = 8
 MOST_VARIANTS = 3
 MOST_SECOND = 4
 WANTED_AGREEMENT = 0.98
