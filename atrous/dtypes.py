@@ -69,6 +69,8 @@ float64 = double = _make("float64", "float64", 2, "Double")
 
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 BY_NAME = {each.name: each for each in ALL}
+#: The classes that may stand for a dtype, as in `dtype=float`.
+OF_PYTHON = {bool: bool_, int: int64, float: float64}
 BY_STORAGE = {each.storage: each for each in ALL if each is not bfloat16}
 
 _default = float32

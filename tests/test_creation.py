@@ -10,6 +10,9 @@ import atrous
 
 VALUES = lines("""
 T.tensor(3), T.tensor(2.5), T.tensor(True)
+T.tensor([1, 2], dtype=float), T.zeros(2, dtype=int), T.ones(2, dtype=bool)
+T.ones(2).to(int), T.as_tensor([1, 0], dtype=bool)
+T.arange(end=3), T.arange(2, end=5)
 T.tensor([1, 2.5])
 T.tensor([True, 2])
 T.tensor([])
@@ -122,6 +125,8 @@ T.zeros((2,), 3)
 T.zeros(2, dtype="a")
 T.zeros(2, foo=1)
 T.full(2, 1)
+T.full((2,), "a")
+T.arange()
 T.ones_like([1])
 T.eye(-1)
 T.arange(0, 1, 0)

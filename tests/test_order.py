@@ -7,6 +7,9 @@ from same import assert_refused, assert_same, lines
 import atrous
 
 VALUES = lines("""
+x.sum(axis=1), x.mean(0, keepdims=True), x.max(axis=1), T.softmax(x, axis=0)
+T.var_mean(x.detach(), axis=0), x.squeeze(axis=0).shape, x.unsqueeze(axis=1).shape
+T.zeros(0, 3).argmax(1), T.zeros(0, 3).max(1), T.equal(x, x.double())
 x.sort()
 x.sort(descending=True)
 x.sort(0, True)

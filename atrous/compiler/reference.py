@@ -323,7 +323,8 @@ def combine(name: str, values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
         return np.asarray(step.reduce(values, axis=axes, dtype=wide))
     if name in ("argmin", "argmax"):
         moved = np.moveaxis(values, axes, range(-len(axes), 0))
-        flat = moved.reshape(*moved.shape[: moved.ndim - len(axes)], -1)
+        outer = moved.shape[: moved.ndim - len(axes)]
+        flat = moved.reshape(*outer, math.prod(moved.shape[len(outer) :]))
         return np.asarray(getattr(np, name)(flat, axis=-1))
     return np.asarray(getattr(np, name)(values, axis=axes))
 

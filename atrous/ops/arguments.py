@@ -61,6 +61,25 @@ def variadic(argument: str):
     return decorate
 
 
+def translated(named: dict) -> dict:
+    """Keyword arguments in torch's words: dim for axis, keepdim for keepdims."""
+    for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+        if theirs in named and ours not in named:
+            named = {**named, ours: named[theirs]}
+            del named[theirs]
+    return named
+
+
+def numpy_words(function):
+    """Takes NumPy's words axis and keepdims for dim and keepdim, as torch does."""
+
+    @functools.wraps(function)
+    def public(*args, **named):
+        return function(*args, **translated(named))
+
+    return public
+
+
 def axis(dim, rank: int) -> int:
     """`dim` counted from the front; IndexError if this rank has no such axis."""
     return from_front(integer(dim, "operation", "dim"), rank)

@@ -142,6 +142,11 @@ def full(
         )
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
+    if not isinstance(fill_value, (bool, int, float, np.generic)):
+        raise TypeError(
+            "full(): argument 'fill_value' (position 2) must be Number, not"
+            f" {type(fill_value).__name__}"
+        )
     kind = checked_dtype("full", dtype) or dtypes.of_number(fill_value)
     return finished(
         filled(sizes("full", (size,)), kind, fill_value), kind, requires_grad

@@ -19,7 +19,9 @@ __all__ = """
 
 
 def checked_dtype(name: str, kind) -> dtype | None:
-    """A dtype or None; TypeError names the function."""
+    """A dtype or None; float, int and bool are Python's; TypeError otherwise."""
+    if isinstance(kind, type):
+        kind = dtypes.OF_PYTHON.get(kind, kind)
     if kind is not None and not isinstance(kind, dtypes.dtype):
         raise TypeError(
             f"{name}(): argument 'dtype' must be torch.dtype, not {type(kind).__name__}"
@@ -186,7 +188,7 @@ def _check_range(values: np.ndarray, kind: dtype) -> None:
 def as_tensor(data, dtype: dtype | None = None, device=None) -> Tensor:
     """As `tensor`, but sharing the memory of a tensor or array where dtypes agree."""
     usable(device)
-    checked_dtype("as_tensor", dtype)
+    dtype = checked_dtype("as_tensor", dtype)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray):

@@ -26,7 +26,7 @@ def _together(found: list[Tensor]) -> list[Tensor]:
 
 
 @with_out
-def cat(tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
+def cat(tensors, dim: int = 0) -> Tensor:
     """The tensors one after another along `dim`; their other sizes must agree.
 
     A one-dimensional tensor without elements is passed over, as in torch.
@@ -35,7 +35,7 @@ def cat(tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
     if not given:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     given = _together(given)
-    place, shape = _joined(given, dim if axis is None else axis)
+    place, shape = _joined(given, dim)
     parts = [i for i, each in enumerate(given) if each._array.shape != (0,)]
     first = given[parts[0] if parts else 0]._array
     array = empty_like(first, shape)

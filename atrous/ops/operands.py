@@ -17,6 +17,7 @@ from ..autograd import record
 from ..autograd.modes import modes, no_grad
 from ..dtypes import dtype
 from ..tensor import Tensor
+from .arguments import translated
 
 
 def result_type(*operands) -> dtype:
@@ -254,10 +255,15 @@ def check_fits(target: Tensor, result: Tensor) -> None:
 
 
 def with_out(function):
-    """Adds `out=`: the result is written there (resized if need be) and returned."""
+    """Adds `out=`: the result is written there (resized if need be) and returned.
+
+    As everywhere in torch, NumPy's words are taken too: axis for dim, keepdims.
+    """
 
     @functools.wraps(function)
     def public(*args, out=None, **kwargs):
+        if kwargs:
+            kwargs = translated(kwargs)
         if out is None:
             return function(*args, **kwargs)
         results = function(*args, **kwargs)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autograd import record
 from ..tensor import Tensor
-from .arguments import axis, integer, integers
+from .arguments import axis, integer, integers, numpy_words
 from .copying import filled, move, strided
 from .keys import ALL, at
 from .pointwise import check_tensor
@@ -232,6 +232,7 @@ def split_with_sizes(input: Tensor, split_sizes, dim: int = 0) -> tuple[Tensor, 
     return _split_at(input, place, bounds, "SplitWithSizesBackward0")
 
 
+@numpy_words
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` parts of one size along `dim`; the last may be smaller."""
     check_tensor("chunk", "input", input)
@@ -301,6 +302,7 @@ vsplit = _split_along("vsplit", 2, lambda rank: 0)
 dsplit = _split_along("dsplit", 3, lambda rank: 2)
 
 
+@numpy_words
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Every element of axis `dim`, as a tuple."""
     check_tensor("unbind", "input", input)

@@ -38,7 +38,7 @@ def _number(value):
 
 @with_out_dtype
 def arange(
-    start,
+    start=None,
     end=None,
     step=1,
     *,
@@ -54,7 +54,10 @@ def arange(
     """
     usable(device)
     if end is None:
-        start, end = 0, start
+        start, end = None, start
+    if end is None:
+        raise TypeError("arange() missing 1 required argument: 'end'")
+    start = 0 if start is None else start
     start, end, step = map(_number, (start, end, step))
     kind = checked_dtype("arange", dtype) or _kind(start, end, step)
     count = _count(start, end, step, kind)

@@ -416,11 +416,13 @@ def std(
     return _moments("std", input, dim, unbiased, correction, keepdim)[0].sqrt()
 
 
+@arguments.numpy_words
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(variance, mean)."""
     return _moments("var_mean", input, dim, unbiased, correction, keepdim)
 
 
+@arguments.numpy_words
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(standard deviation, mean)."""
     variance, center = _moments("std_mean", input, dim, unbiased, correction, keepdim)

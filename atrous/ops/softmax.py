@@ -12,6 +12,7 @@ import warnings
 from .. import compiler, dtypes, random
 from ..autograd import is_grad_enabled, record
 from ..tensor import Tensor
+from .arguments import numpy_words
 from .derivative import elementwise
 from .pointwise import X, Y, Z, check_tensor
 
@@ -55,6 +56,7 @@ def _prepared(name: str, input, dim, level, kind) -> tuple[Tensor, int]:
     return input, input._axis(dim)
 
 
+@numpy_words
 def softmax(input: Tensor, dim: int | None = None, _stacklevel=3, dtype=None) -> Tensor:
     """exp(input), divided by its sum along `dim`."""
     input, axis = _prepared("softmax", input, dim, _stacklevel, dtype)
@@ -75,6 +77,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel=3, dtype=None) ->
     return record(out, "SoftmaxBackward0", (input,), formula, (out,))
 
 
+@numpy_words
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel=3, dtype=None
 ) -> Tensor:

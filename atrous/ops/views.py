@@ -14,7 +14,7 @@ from .. import dtypes
 from ..autograd import record
 from ..dtypes import dtype
 from ..tensor import Tensor
-from .arguments import axes, axis, integers, variadic
+from .arguments import axes, axis, integers, numpy_words, variadic
 from .copying import copied
 from .keys import at
 from .pointwise import check_tensor
@@ -246,6 +246,7 @@ def unflatten(input: Tensor, dim: int, sizes) -> Tensor:
 # Axes of size 1
 
 
+@numpy_words
 def squeeze(input: Tensor, dim=None) -> Tensor:
     """Without the axes of size 1: all of them, or those in `dim`."""
     check_tensor("squeeze", "input", input)
@@ -268,6 +269,7 @@ def squeeze(input: Tensor, dim=None) -> Tensor:
     )
 
 
+@numpy_words
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A new axis of size 1 at `dim`."""
     check_tensor("unsqueeze", "input", input)
