@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,12 @@ def test_code_in_pages_runs(page, tmp_path, monkeypatch):
         else:
             exec(compile("\n" * line + code, str(page), "exec"), names)
     assert runner.failures == 0
+
+
+def test_the_picture_of_the_tiling_is_of_this_schedule():
+    script = ROOT / "docs/tutorial/tiling.py"
+    drawn = runpy.run_path(str(script))["picture"]()
+    assert script.with_suffix(".svg").read_text() == drawn
 
 
 MODULES = sorted(
