@@ -218,8 +218,8 @@ class Writer(BlockWriter):
             if axis == facts.rank - 1:
                 return self.pixels(width, last, sources, y, masks, totals)
             with e.loop(f"q{axis}", last, start=first, carry=totals) as q:
-                moved = self.moved(axis, q.index, sources, y, strides)
-                q.carry = rows(axis + 1, *moved, q.carry)
+                inner, y = self.moved(axis, q.index, sources, y, strides)
+                q.carry = rows(axis + 1, inner, y, q.carry)
             return q.carry
 
         def parts(axis: int, sources, y) -> None:
