@@ -54,10 +54,7 @@ def _wanted(self: Tensor, args: tuple, options: dict):
     """(dtype or None, copy, memory format), after the device is found usable."""
     names = ("non_blocking", "copy", "memory_format")
     where, kind = options.pop("device", None), options.pop("dtype", None)
-    kind, *rest = [
-        dtypes.OF_PYTHON.get(each, each) if isinstance(each, type) else each
-        for each in (kind, *args)
-    ]
+    kind, *rest = map(dtypes.from_python, (kind, *args))
     if rest and isinstance(rest[0], Tensor):
         kind = rest.pop(0).dtype
     elif "other" in options:
