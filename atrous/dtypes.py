@@ -69,8 +69,7 @@ float64 = double = _make("float64", "float64", 2, "Double")
 
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 BY_NAME = {each.name: each for each in ALL}
-#: The classes that may stand for a dtype, as in `dtype=float`.
-OF_PYTHON = {bool: bool_, int: int64, float: float64}
+_OF_PYTHON = {bool: bool_, int: int64, float: float64}
 BY_STORAGE = {each.storage: each for each in ALL if each is not bfloat16}
 
 _default = float32
@@ -100,6 +99,11 @@ def from_numpy(numpy_dtype: np.dtype) -> dtype:
             f"can't convert np.ndarray of type {numpy_dtype}. The only supported types "
             f"are: {', '.join(str(each) for each in BY_STORAGE)}."
         ) from None
+
+
+def from_python(kind: Any) -> Any:
+    """float64 for `float`, as in `dtype=float`, and so on; else what was given."""
+    return _OF_PYTHON.get(kind, kind) if isinstance(kind, type) else kind
 
 
 def of_number(value) -> dtype:
