@@ -8,6 +8,7 @@ Source of the promotion rules: PyTorch's documentation, "Tensor Attributes".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
