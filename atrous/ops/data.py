@@ -20,8 +20,7 @@ __all__ = """
 
 def checked_dtype(name: str, kind) -> dtype | None:
     """A dtype or None; float, int and bool are Python's; TypeError otherwise."""
-    if isinstance(kind, type):
-        kind = dtypes.OF_PYTHON.get(kind, kind)
+    kind = dtypes.from_python(kind)
     if kind is not None and not isinstance(kind, dtypes.dtype):
         raise TypeError(
             f"{name}(): argument 'dtype' must be torch.dtype, not {type(kind).__name__}"
