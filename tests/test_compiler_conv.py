@@ -10,7 +10,12 @@ import pytest
 from atrous.compiler import jit, memory, reference, target
 from atrous.compiler.convolution import convolve
 from atrous.compiler.matrix import matmul
-from atrous.compiler.schedules import conv_depthwise, conv_direct, conv_weights
+from atrous.compiler.schedules import (
+    conv_depthwise,
+    conv_direct,
+    conv_dots,
+    conv_weights,
+)
 from atrous.compiler.schedules.conv_taps import forward
 from atrous.compiler.spec import BORDERS, ConvSpec, border_index
 
@@ -81,6 +86,8 @@ CASES = [
     Case("kernel beyond the input", spec((1, 2, 2, 2), 3, 4, padding=2)),
     Case("first layer", spec((2, 1, 9, 8, 7), 16, 3, padding=1)),
     Case("last layer", spec((2, 24, 6, 5), 3, 1)),
+    Case("few from many", spec((2, 40, 7, 6), 3, 3, padding=1, bias=True)),
+    Case("one from many", spec((2, 33, 9), 1, 5, activation="relu", stride=2)),
     Case("3-D, whole vectors", spec((1, 32, 5, 6, 7), 64, 3, padding=1)),
     Case("three vectors", spec((1, 16, 6, 6), 48, 3, padding=1)),
     Case("channels beyond a vector", spec((1, 17, 4, 5), 19, 3, padding=1)),
@@ -288,16 +295,18 @@ def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct.plan):
     return schedule(forward(problem), strides("x"), strides("y"), on)
 
 
-@pytest.mark.parametrize("groups", [1, 16])
-@pytest.mark.parametrize("solves", "yw")
-def test_other_machines_code_is_generated(solves, groups):
+@pytest.mark.parametrize(
+    "schedule, groups",
+    [
+        (conv_direct.plan, 1),
+        (conv_weights.plan, 1),
+        (conv_dots.plan, 8),
+        (conv_depthwise.plan, 16),
+        (conv_depthwise.gradient_plan, 16),
+    ],
+)
+def test_other_machines_code_is_generated(schedule, groups):
     problem = spec((1, 16, 8, 8), 16, 3, padding=1, groups=groups)
-    schedule = {
-        ("y", 1): conv_direct.plan,
-        ("w", 1): conv_weights.plan,
-        ("y", 16): conv_depthwise.plan,
-        ("w", 16): conv_depthwise.gradient_plan,
-    }[solves, groups]
     on = target.named("neon")
     kernel = plan_of(problem, on, schedule).kernel.build(on)
     code = jit.assemble(kernel.ir, on)
@@ -342,6 +351,7 @@ def test_listing_is_as_reviewed():
         ("convolve", conv_direct.plan, 1),
         ("weights", conv_weights.plan, 1),
         ("depthwise", conv_depthwise.plan, 8),
+        ("dots", conv_dots.plan, 4),
     ):
         problem = spec((1, 8, 8, 8), 8, 3, padding=1, groups=groups)
         listing = plan_of(problem, on, schedule).kernel.build(on).listing

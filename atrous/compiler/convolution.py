@@ -14,11 +14,13 @@ import numpy as np
 from . import cache, memory
 from .elementwise import pointwise
 from .pool import run, workers_of
-from .schedules import conv_depthwise, conv_direct, conv_weights
+from .schedules import conv_depthwise, conv_direct, conv_dots, conv_weights
 from .schedules.conv_taps import Taps, forward, input_gradient
-from .schedules.packing import pack_weights
 from .spec import ConvSpec, border_index
 from .target import Target, here
+
+#: Schedules of a tap convolution: the first that handles it computes it.
+SCHEDULES = (conv_depthwise, conv_dots, conv_direct)
 
 
 def convolve(
@@ -101,7 +103,7 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
     if not w.size or not given["x"].size or not given["y"].size:
         w.fill(0)
         return w
-    depthwise = conv_depthwise.handles(taps)
+    depthwise = conv_depthwise.handles(taps, target)
     x = _readable(given["x"])
     y = _readable(given["y"], dense=depthwise or taps.channels > 1)
     schedule = conv_depthwise.gradient_plan if depthwise else conv_weights.plan
@@ -184,21 +186,14 @@ def run_taps(
 ) -> None:
     """Run a tap convolution. Strides as for `conv_direct.plan`; `w` is (groups,
     channels, source channels, *taps), in the order of the taps."""
-    depthwise = conv_depthwise.handles(taps)
-    schedule = conv_depthwise.plan if depthwise else conv_direct.plan
-    plan = schedule(taps, source_strides, result_strides, target)
+    schedule = next(s for s in SCHEDULES if s.handles(taps, target))
+    plan = schedule.plan(taps, source_strides, result_strides, target)
     kernel = plan.kernel
     packed = memory.empty(plan.weights_shape, taps.dtype)
+    schedule.pack(w, kernel, packed)
     padded = np.zeros(plan.bias_shape, taps.dtype)
-    groups = taps.groups
-    if depthwise:  # the groups are the channels of one
-        w, padded, groups = w.swapaxes(0, 1), padded.reshape(1, -1), 1
-    pack_weights(
-        w,
-        kernel.tile_channels,
-        packed.reshape(groups, plan.weights_shape[1], -1, *packed.shape[3:]),
-    )
     if bias is not None:
+        groups = plan.bias_shape[0]
         padded[:, : bias.size // groups] = bias.reshape(groups, -1)
     blocks = plan.blocks
     workspace = memory.empty((blocks.slab_size * workers_of(plan.chunks),), taps.dtype)

@@ -15,17 +15,20 @@ channels here; all else (slab, borders, phases, parts) is theirs.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
+
 from ..emit import ITEMSIZES, Kernel, Value
 from ..target import Target
 from . import conv_direct, conv_weights
 from .conv_blocks import cut
 from .conv_taps import Taps
+from .packing import pack_weights
 
 #: Taps along a row that are unrolled at most; more are left to conv_direct.
 MOST_TAPS = 32
 
 
-def handles(taps: Taps) -> bool:
+def handles(taps: Taps, target: Target) -> bool:
     """Whether every group has one channel on both sides."""
     return (
         taps.source_channels == taps.channels == 1
@@ -117,7 +120,7 @@ def plan(
     result_strides: tuple[int, ...],
     target: Target,
 ) -> conv_direct.Plan:
-    """As conv_direct.plan; the weights are (blocks, 1, 1, taps, 1, lanes)."""
+    """As conv_direct.plan; the weights are (1, 1, blocks, taps, 1, lanes)."""
     lanes = _lanes(taps, target)
     blocked = _as_blocks(taps, lanes)
     source_strides = _strides(source_strides, lanes)
@@ -165,8 +168,16 @@ def plan(
         source_strides,
         result_strides,
     )
-    shape = (blocked.groups, 1, 1, taps.taps, 1, lanes)
-    return replace(found, weights_shape=shape)
+    return replace(
+        found,
+        bias_shape=(1, blocked.groups * lanes),
+        weights_shape=(1, 1, blocked.groups, taps.taps, 1, lanes),
+    )
+
+
+def pack(w: np.ndarray, kernel: Depthwise, out: np.ndarray) -> None:
+    """Weights as the kernel reads them: the groups are channels of one group."""
+    pack_weights(w.swapaxes(0, 1), kernel.lanes, out)
 
 
 def _read_strides(blocks, rank: int) -> tuple[int, ...]:

@@ -19,10 +19,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
+import numpy as np
+
 from ..emit import ITEMSIZES, Kernel, Value
 from ..target import Target
 from .conv_blocks import CHUNKS, Blocks, BlockWriter, cut, source_layout
 from .conv_taps import Taps
+from .packing import pack_weights
 
 #: Arguments: pointers first, then numbers, then those of each axis.
 POINTERS = ("source", "weights", "bias", "result", "runs", "workspace", "maps")
@@ -44,6 +47,16 @@ NUMBERS = (
 
 #: Terms that are summed before they join a total.
 PART = 128
+
+
+def handles(taps: Taps, target: Target) -> bool:
+    """Every tap convolution."""
+    return True
+
+
+def pack(w: np.ndarray, kernel: "Direct", out: np.ndarray) -> None:
+    """Weights as the kernel reads them; `out` has the plan's weights_shape."""
+    pack_weights(w, kernel.tile_channels, out)
 
 
 @dataclass(frozen=True)
