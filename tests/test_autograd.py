@@ -158,7 +158,9 @@ def test_gradients_of_chosen_inputs():
 
 
 def test_roots_are_checked():
-    with pytest.raises(RuntimeError, match="element 0 of tensors does not require grad"):
+    with pytest.raises(
+        RuntimeError, match="element 0 of tensors does not require grad"
+    ):
         torch.ones(1).backward()
     with pytest.raises(RuntimeError, match="only for scalar outputs"):
         (leaf(1.0, 2.0) * 2).backward()
