@@ -9,8 +9,7 @@ A value that is not finite would spread over its tile, so the kernel reports one
 comes out, and the caller solves again directly: NaN and inf are where torch has them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -75,8 +74,8 @@ class Plan:
 
 def _strides(strides: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Batch and three axes of (batch, group, channel, *spatial)."""
-    spatial = strides[3:]
-    return (strides[0], *[0] * (3 - len(spatial)), *spatial)
+    z, y, x = (*[0] * (6 - len(strides)), *strides[3:])
+    return strides[0], z, y, x
 
 
 def _maps(axes: tuple[Axis, ...], reaches: tuple[int, ...]) -> list[np.ndarray]:
@@ -98,13 +97,13 @@ def _grid(taps: Taps, tile: tuple[int, int]) -> tuple[int, int]:
 def choose_sizes(taps: Taps) -> tuple[int, int]:
     """The tile's outputs on the two axes: those with the fewest products."""
     _, y, x = three_axes(taps)
-    each = [(4, 2) if len(axis.taps) == 3 else (1,) for axis in (y, x)]
+    rows, columns = ((4, 2) if len(axis.taps) == 3 else (1,) for axis in (y, x))
 
     def work(tile: tuple[int, int]) -> int:
         reach = [m + len(a.taps) - 1 for m, a in zip(tile, (y, x), strict=True)]
         return prod(_grid(taps, tile)) * prod(reach)
 
-    return min(product(*each), key=work)
+    return min(product(rows, columns), key=work)
 
 
 def _block(weights: Weights, tiles: int, solves_w: bool, target: Target) -> int:
