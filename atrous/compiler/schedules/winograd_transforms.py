@@ -1,7 +1,7 @@
 """Winograd's minimal filtering: the three matrices, exactly, and cheap code for them.
 
-F(m, r) gives m outputs of a filter of r taps from n = m + r - 1 inputs d with n products
-instead of m·r:
+F(m, r) gives m outputs of a filter of r taps from n = m + r - 1 inputs d with n
+products instead of m·r:
 
     y = Aᵀ · ((G · g) ⊙ (Bᵀ · d))
 
@@ -75,8 +75,8 @@ def shared(matrix: Matrix) -> tuple[list[Form], list[Form]]:
     """Linear forms that share their parts: new variables, then the matrix's rows.
 
     Variables are the inputs, then the new ones. As long as two rows contain the same
-    pair up to a factor, the pair becomes a variable (Paar 1997): with points ±a it finds
-    the sums and differences of Winograd's own derivation.
+    pair up to a factor, the pair becomes a variable (Paar 1997): with points ±a it
+    finds the sums and differences of Winograd's own derivation.
     """
     rows = [{i: c for i, c in enumerate(row) if c} for row in matrix]
     parts: list[Form] = []
