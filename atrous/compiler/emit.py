@@ -532,7 +532,7 @@ class Emitter:
             return self._emit(value.type, text, f"negate {value.type}")
         return self.binary("sub", 0, value)
 
-    def fma(self, a: Value, b: Value, c: Value) -> Value:
+    def fma(self, a: Value, b: Value | float, c: Value) -> Value:
         """a·b + c, rounded once where the target can."""
         a, b = self._pair(a, b)
         if not self.target.fused:
