@@ -177,7 +177,7 @@ class WeightTransform:
 
 
 def _apart(row: int) -> int:
-    """A row of so many elements or, if it is long, some more: an odd number of lines."""
+    """A row of so many elements; if it is long, some more: an odd number of lines."""
     return row + 16 if row >= 128 and row % 32 == 0 else row
 
 
@@ -229,7 +229,7 @@ class Winograd:
         "workspace_size",
     )
 
-    # Pitches are no multiples of a page, so that neighbours are in different cache sets.
+    # Pitches are no multiples of a page: neighbours are in different cache sets.
 
     @property
     def source_row(self) -> int:
