@@ -8,7 +8,7 @@ products instead of m·r:
 It is Toom and Cook's product of polynomials, transposed: both are evaluated at n - 1
 points and at infinity. With point aᵢ and Nᵢ = Π (aᵢ - aⱼ) over j ≠ i,
 
-    Aᵀ[j][i] = aᵢʲ      G[i][k] = aᵢᵏ / Nᵢ      Bᵀ[i] = coefficients of Π (x - aⱼ), j ≠ i
+    Aᵀ[j][i] = aᵢʲ     G[i][k] = aᵢᵏ / Nᵢ     Bᵀ[i] = coefficients of Π (x - aⱼ), j ≠ i
 
 The points decide the rounding error: 0, ±1, 1/2, -2 make two thirds of what 0, ±1, ±2
 make. Sources: Lavin & Gray 2016, arXiv:1509.09308; for the points Barabasz et al. 2020,
