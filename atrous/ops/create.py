@@ -25,8 +25,17 @@ __all__ = """
 """.split()
 
 
-def sizes(name: str, size: tuple) -> tuple[int, ...]:
-    """The shape of `zeros(2, 3)` and of `zeros((2, 3))`; refuses what is no size."""
+def sizes(name: str, size: tuple, **named) -> tuple[int, ...]:
+    """The shape of `zeros(2, 3)`, `zeros((2, 3))`, `zeros(size=(2, 3))`.
+
+    Raises TypeError or RuntimeError for what is no size.
+    """
+    if "size" in named:
+        size = (named.pop("size"),)
+    if named:
+        raise TypeError(
+            f"{name}() got an unexpected keyword argument '{next(iter(named))}'"
+        )
     if not size:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
     given = size
@@ -101,16 +110,10 @@ def _factory(name: str, make, what: str):
         memory_format=contiguous_format,
         **named,
     ) -> Tensor:
-        if "size" in named:
-            size = (named.pop("size"),)
-        if named:
-            raise TypeError(
-                f"{name}() got an unexpected keyword argument '{next(iter(named))}'"
-            )
+        shape = sizes(name, size, **named)
         usable(device)
         kind = checked_dtype(name, dtype) or dtypes.get_default_dtype()
-        array = make(sizes(name, size), kind)
-        return finished(array, kind, requires_grad, memory_format)
+        return finished(make(shape, kind), kind, requires_grad, memory_format)
 
     create.__name__ = create.__qualname__ = name
     create.__doc__ = f"A tensor of the given sizes, {what}."
