@@ -47,16 +47,10 @@ def _factory(name: str, draw, what: str):
         memory_format=contiguous_format,
         **named,
     ) -> Tensor:
-        if "size" in named:
-            size = (named.pop("size"),)
-        if named:
-            raise TypeError(
-                f"{name}() got an unexpected keyword argument '{next(iter(named))}'"
-            )
+        shape = sizes(name, size, **named)
         usable(device)
         _check_generator(name, generator)
         kind = checked_dtype(name, dtype) or dtypes.get_default_dtype()
-        shape = sizes(name, size)
         _check_room(shape, kind)
         array = draw(shape, dtype=kind.name, generator=generator)
         return finished(array, kind, requires_grad, memory_format)
