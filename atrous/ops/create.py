@@ -25,7 +25,7 @@ __all__ = """
 """.split()
 
 
-def sizes(name: str, size: tuple, **named) -> tuple[int, ...]:
+def sizes(name: str, size: tuple, /, **named) -> tuple[int, ...]:
     """The shape of `zeros(2, 3)`, `zeros((2, 3))`, `zeros(size=(2, 3))`.
 
     Raises TypeError or RuntimeError for what is no size.
