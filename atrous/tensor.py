@@ -342,29 +342,21 @@ class Tensor:
     def __dlpack_device__(self):
         return self._array.__dlpack_device__()
 
-    def _one(self):
-        if self._array.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {self._array.size} elements cannot be converted to"
-                " Scalar"
-            )
-        return self._values().item()
-
     def __float__(self) -> float:
-        return float(self._one())
+        return float(self.item())
 
     def __int__(self) -> int:
-        return int(self._one())
+        return int(self.item())
 
     def __complex__(self) -> complex:
-        return complex(self._one())
+        return complex(self.item())
 
     def __index__(self) -> int:
         if self._array.size != 1 or self.dtype.is_floating_point:
             raise TypeError(
                 "only integer tensors of a single element can be converted to an index"
             )
-        return int(self._one())
+        return int(self.item())
 
     def __bool__(self) -> bool:
         if self._array.size != 1:
