@@ -283,3 +283,22 @@ def test_refusal(what):
     with pytest.raises(raises) as caught:
         call()
     assert str(caught.value) == text
+
+
+ZEROS = """
+-T.clamp(x, 0, 1)|-x.clamp(max=0)|-x.max()|-x.min()|-T.minimum(x, -x)|-T.maximum(x, -x)
+-T.fmax(x, -x)|-T.fmin(x, -x)|-F.hardswish(x)|-F.hardsigmoid(x)|-F.relu6(x)
+-F.hardtanh(x)|-F.relu(x)|F.cross_entropy(x, L([1, 2, 3]), ignore_index=2)
+"""
+
+
+@pytest.mark.parametrize("expression", ZEROS.replace("\n", "|").strip("|").split("|"))
+def test_no_gradient_is_a_zero_of_torchs_sign(expression):
+    """A zero's sign is printed: 0. is not -0."""
+    printed = []
+    for T in (torch, atrous):
+        x = (T.arange(12.0).reshape(3, 4) - 5.5).requires_grad_()
+        value = eval(expression, {"T": T, "F": T.nn.functional, "L": T.tensor, "x": x})
+        value.sum().backward()
+        printed.append(repr(x.grad))
+    assert printed[1] == printed[0]

@@ -66,12 +66,18 @@ _GELU_TANH = (
 _SILU = ("mul", X, ("sigmoid", X))
 _MISH = ("mul", X, ("tanh", _SOFTPLUS))
 _HARDTANH = _clamped(X, Y, Z)
-_HARDSIGMOID = (
-    "div",
-    _clamped(("add", X, _const(3.0)), _const(0.0), _const(6.0)),
-    _const(6.0),
-)
-_HARDSWISH = ("mul", X, _HARDSIGMOID)
+_RISING = ("div", ("add", X, _const(3.0)), _const(6.0))
+
+
+def _between_threes(low, middle, high):
+    return (
+        *("where", ("le", X, _const(-3.0)), low),
+        ("where", ("ge", X, _const(3.0)), high, middle),
+    )
+
+
+_HARDSIGMOID = _between_threes(_const(0.0), _RISING, _const(1.0))
+_HARDSWISH = _between_threes(_const(0.0), ("mul", X, _RISING), X)
 _HARDSHRINK = (
     *("where", ("and", ("ge", X, ("neg", Y)), ("le", X, Y))),
     _const(0),

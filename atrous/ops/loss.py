@@ -95,7 +95,8 @@ def nll_loss(
 class _Targets:
     """Checked target classes, as they meet the input (batch, classes, …).
 
-    `index` and `factor` are (batch, 1, …): the class, and its weight, 0 where ignored.
+    `index` and `factor` are (batch, 1, …): the class, -1 where ignored, and its weight,
+    there 0.
     """
 
     def __init__(self, name, input: Tensor, target: Tensor, weight, ignore_index: int):
@@ -116,7 +117,7 @@ class _Targets:
             weights = weight._values().astype(wide, copy=False)
             factor = weights[np.where(valid, index, 0)] * valid if classes else valid
         met = (shape[0], 1, *shape[2:])
-        self.index = index.reshape(met)
+        self.index = np.where(valid, index, -1).reshape(met)
         self.factor = factor.astype(wide, copy=False).reshape(met)
         self.classes = np.arange(classes).reshape(1, classes, *[1] * (len(shape) - 2))
 

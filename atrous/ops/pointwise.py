@@ -514,17 +514,17 @@ def pow(input, exponent) -> Tensor:
     return _pow(input, exponent)
 
 
-def _share(g, chosen, tied):
-    """g where chosen, half of it where tied: torch's gradient of maximum."""
-    return g * chosen.to(g.dtype) + g * tied.to(g.dtype) * 0.5
+def _share(g, beaten, tied):
+    """g where not beaten, half of it where tied: torch's gradient of maximum."""
+    return where(beaten, 0, where(tied, g * 0.5, g))
 
 
 maximum = binary(
     "maximum",
     ("maximum", X, Y),
     lambda g, a, b: (
-        (lambda: _share(g, a > b, a == b)),
         (lambda: _share(g, a < b, a == b)),
+        (lambda: _share(g, a > b, a == b)),
     ),
     numbers="neither",
 )
@@ -532,8 +532,8 @@ minimum = binary(
     "minimum",
     ("minimum", X, Y),
     lambda g, a, b: (
-        (lambda: _share(g, a < b, a == b)),
         (lambda: _share(g, a > b, a == b)),
+        (lambda: _share(g, a < b, a == b)),
     ),
     numbers="neither",
 )
@@ -543,8 +543,8 @@ fmax = binary(
     "fmax",
     _FMAX,
     lambda g, a, b: (
-        (lambda: g * ((a >= b) | b.isnan()).to(g.dtype)),
-        (lambda: g * ((a < b) | a.isnan()).to(g.dtype)),
+        (lambda: where((a >= b) | b.isnan(), g, 0)),
+        (lambda: where((a < b) | a.isnan(), g, 0)),
     ),
     numbers="neither",
 )
@@ -552,8 +552,8 @@ fmin = binary(
     "fmin",
     _FMIN,
     lambda g, a, b: (
-        (lambda: g * ((a <= b) | b.isnan()).to(g.dtype)),
-        (lambda: g * ((a > b) | a.isnan()).to(g.dtype)),
+        (lambda: where((a <= b) | b.isnan(), g, 0)),
+        (lambda: where((a > b) | a.isnan(), g, 0)),
     ),
     numbers="neither",
 )
@@ -725,7 +725,7 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
             inside = x >= min
         if max is not None:
             inside = x <= max if inside is None else inside & (x <= max)
-        return (lambda: g * inside.to(g.dtype),)
+        return (lambda: where(inside, g, 0),)
 
     return record(out, "ClampBackward1", (input,), formula, (input,))
 

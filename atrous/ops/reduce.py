@@ -214,6 +214,8 @@ def _extreme(name: str, combine: str, input: Tensor, dim, keepdim: bool) -> Tens
     def gradient(g, x, y):
         reached = x == spread(y, shape, axes, keepdim)
         shares = sum(reached, axes, True) if axes else sum(reached)
+        if name in ("max", "min"):
+            return where(reached, spread(g / shares, shape, axes, keepdim), 0)
         return spread(g, shape, axes, keepdim) * reached.to(g.dtype) / shares
 
     node = f"{name.title()}Backward{1 if name in ('max', 'min') else 0}"

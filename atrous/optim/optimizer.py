@@ -134,7 +134,7 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
         for place, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {place}")
+            lines += [""] * (place > 0) + [f"Parameter Group {place}"]
             lines += [f"    {name}: {group[name]}" for name in sorted(group)
                       if name != "params"]  # fmt: skip
         return "\n".join([*lines, ")"])
