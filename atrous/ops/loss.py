@@ -30,6 +30,13 @@ def reduction_of(name: str, reduction, size_average=None, reduce=None) -> str:
     return reduction
 
 
+def total(loss: Tensor, reduction: str) -> Tensor:
+    """Its mean, its sum, or ("none") the loss itself."""
+    if reduction == "none":
+        return loss
+    return loss.mean() if reduction == "mean" else loss.sum()
+
+
 def cross_entropy(
     input: Tensor,
     target: Tensor,
