@@ -11,7 +11,7 @@ import warnings
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .derivative import totalled
-from .loss import reduction_of
+from .loss import reduction_of, total
 from .operands import result_type
 from .pointwise import X, Y, Z, check_tensor, real
 
@@ -117,18 +117,12 @@ def l1_loss(
     _pair("l1_loss", input, target)
     kind = result_type(input, target)
     if not kind.is_floating_point:
-        return _total((input - target).abs(), reduction)
+        return total((input - target).abs(), reduction)
     if weight is not None:
         loss = totalled("AbsBackward0", _DISTANCE, (input, target), kind, "none")
         return _weighted("l1_loss", loss, weight, reduction)
     node = {"mean": "MeanBackward0", "sum": "SumBackward0", "none": "AbsBackward0"}
     return totalled(node[reduction], _DISTANCE, (input, target), kind, reduction)
-
-
-def _total(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss
-    return loss.mean() if reduction == "mean" else loss.sum()
 
 
 def smooth_l1_loss(
@@ -168,7 +162,7 @@ def huber_loss(
     if weight is not None:
         loss = totalled("HuberLossBackward0", _HUBER, operands, kind, "none")
         # Unlike the others, and as in torch, its mean divides by the count.
-        return _total(_weighted("huber_loss", loss, weight, "none"), reduction)
+        return total(_weighted("huber_loss", loss, weight, "none"), reduction)
     return totalled("HuberLossBackward0", _HUBER, operands, kind, reduction)
 
 
@@ -392,4 +386,4 @@ def gaussian_nll_loss(
     loss = (variance.log() + (input - target) ** 2 / variance) * 0.5
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
-    return _total(loss, reduction)
+    return total(loss, reduction)
