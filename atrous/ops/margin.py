@@ -12,15 +12,9 @@ from ..tensor import Tensor
 from .activation import logsigmoid
 from .derivative import totalled
 from .distance import pairwise_distance
-from .loss import reduction_of
+from .loss import reduction_of, total
 from .operands import result_type
 from .pointwise import X, Y, check_tensor, minimum, where
-
-
-def _total(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss
-    return loss.mean() if reduction == "mean" else loss.sum()
 
 
 def margin_ranking_loss(
@@ -44,7 +38,7 @@ def margin_ranking_loss(
                 target=(target.shape, ""),
             )
         )
-    return _total((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+    return total((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
 def hinge_embedding_loss(
@@ -58,7 +52,7 @@ def hinge_embedding_loss(
     """input where target is 1, max(0, margin - input) where it is -1."""
     reduction = reduction_of("hinge_embedding_loss", reduction, size_average, reduce)
     apart = where(target != 1, (margin - input).clamp_min(0), 0.0)
-    return _total(apart + where(target != -1, input, 0.0), reduction)
+    return total(apart + where(target != -1, input, 0.0), reduction)
 
 
 def soft_margin_loss(
@@ -109,7 +103,7 @@ def cosine_embedding_loss(
     cosine = (input1 * input2).sum(axis) / lengths.sqrt()
     together = where(target == 1, 1 - cosine, 0.0)
     apart = where(target == -1, (cosine - margin).clamp_min(0), 0.0)
-    return _total(together + apart, reduction)
+    return total(together + apart, reduction)
 
 
 def triplet_margin_loss(
@@ -165,7 +159,7 @@ def triplet_margin_with_distance_loss(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
-    return _total((near - far + margin).clamp_min(0), reduction)
+    return total((near - far + margin).clamp_min(0), reduction)
 
 
 # Many classes
@@ -214,7 +208,7 @@ def multi_margin_loss(
     each = (loss * others.to(loss.dtype)).sum(1) / classes
     if reduction == "none" and input.ndim < 2:
         return each.reshape(target.shape)
-    return _total(each, reduction)
+    return total(each, reduction)
 
 
 def _check_rows(name: str, input: Tensor, target: Tensor, rows, shape) -> None:
@@ -273,7 +267,7 @@ def multilabel_margin_loss(
     each = (loss * counted.to(loss.dtype)).sum((1, 2)) / max(classes, 1)
     if reduction == "none" and input.ndim < 2:
         return each.reshape(())
-    return _total(each, reduction)
+    return total(each, reduction)
 
 
 def multilabel_soft_margin_loss(
@@ -291,4 +285,4 @@ def multilabel_soft_margin_loss(
     if weight is not None:
         loss = loss * weight
     axis = input.ndim - 1
-    return _total(loss.sum(axis) / input.shape[axis], reduction)
+    return total(loss.sum(axis) / input.shape[axis], reduction)
