@@ -37,55 +37,55 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def _const(value):
-    return ("const", value)
-
-
 def _clamped(x, low, high):
     """x within [low, high]; no slope at the ends."""
     return ("where", ("le", x, low), low, ("where", ("ge", x, high), high, x))
 
 
-_HALF_CUBIC = ("add", X, ("mul", _const(0.044715), ("mul", X, ("mul", X, X))))
-_SOFTPLUS = ("where", ("gt", X, _const(20)), X, ("log1p", ("exp", X)))
+_HALF_CUBIC = ("add", X, ("mul", ("const", 0.044715), ("mul", X, ("mul", X, X))))
+_SOFTPLUS = ("where", ("gt", X, ("const", 20)), X, ("log1p", ("exp", X)))
 
-LEAKY = ("where", ("gt", X, _const(0)), X, ("mul", X, Y))
+LEAKY = ("where", ("gt", X, ("const", 0)), X, ("mul", X, Y))
 # Operands: input, alpha · scale, scale, 1 / alpha where the exponent is scaled.
 _ELU = (
-    *("where", ("gt", X, _const(0)), ("mul", X, Z)),
+    *("where", ("gt", X, ("const", 0)), ("mul", X, Z)),
     ("mul", Y, ("expm1", ("mul", X, ("operand", 3)))),
 )
 _GELU = (
-    *("mul", ("mul", _const(0.5), X)),
-    ("add", _const(1), ("erf", ("mul", X, _const(math.sqrt(0.5))))),
+    *("mul", ("mul", ("const", 0.5), X)),
+    ("add", ("const", 1), ("erf", ("mul", X, ("const", math.sqrt(0.5))))),
 )
 _GELU_TANH = (
-    *("mul", ("mul", _const(0.5), X)),
-    ("add", _const(1), ("tanh", ("mul", _const(math.sqrt(2 / math.pi)), _HALF_CUBIC))),
+    *("mul", ("mul", ("const", 0.5), X)),
+    (
+        "add",
+        ("const", 1),
+        ("tanh", ("mul", ("const", math.sqrt(2 / math.pi)), _HALF_CUBIC)),
+    ),
 )
 _SILU = ("mul", X, ("sigmoid", X))
 _MISH = ("mul", X, ("tanh", _SOFTPLUS))
 _HARDTANH = _clamped(X, Y, Z)
-_RISING = ("div", ("add", X, _const(3.0)), _const(6.0))
+_RISING = ("div", ("add", X, ("const", 3.0)), ("const", 6.0))
 
 
 def _between_threes(low, middle, high):
     return (
-        *("where", ("le", X, _const(-3.0)), low),
-        ("where", ("ge", X, _const(3.0)), high, middle),
+        *("where", ("le", X, ("const", -3.0)), low),
+        ("where", ("ge", X, ("const", 3.0)), high, middle),
     )
 
 
-_HARDSIGMOID = _between_threes(_const(0.0), _RISING, _const(1.0))
-_HARDSWISH = _between_threes(_const(0.0), ("mul", X, _RISING), X)
+_HARDSIGMOID = _between_threes(("const", 0.0), _RISING, ("const", 1.0))
+_HARDSWISH = _between_threes(("const", 0.0), ("mul", X, _RISING), X)
 _HARDSHRINK = (
     *("where", ("and", ("ge", X, ("neg", Y)), ("le", X, Y))),
-    _const(0),
+    ("const", 0),
     X,
 )
 _SOFTSHRINK = (
     *("where", ("gt", X, Y), ("sub", X, Y)),
-    ("where", ("lt", X, ("neg", Y)), ("add", X, Y), ("mul", X, _const(0))),
+    ("where", ("lt", X, ("neg", Y)), ("add", X, Y), ("mul", X, ("const", 0))),
 )
 _THRESHOLD = ("where", ("le", X, Y), Z, X)
 # Operands: input, beta, threshold.
@@ -95,7 +95,7 @@ _SOFTPLUS_BETA = (
     ("div", ("log1p", ("exp", ("mul", X, Y))), Y),
 )
 _LOGSIGMOID = (
-    *("where", ("lt", X, _const(0))),
+    *("where", ("lt", X, ("const", 0))),
     ("sub", X, ("log1p", ("exp", X))),
     ("neg", ("log1p", ("exp", ("neg", X)))),
 )
@@ -149,7 +149,7 @@ def _relu(input: Tensor) -> Tensor:
     out = evaluate(("relu", X), (input,), input.dtype, input.dtype)
 
     def formula(g, y):
-        gate = ("where", ("le", X, _const(0)), _const(0), Y)
+        gate = ("where", ("le", X, ("const", 0)), ("const", 0), Y)
         return (
             lambda: elementwise("ThresholdBackwardBackward0", gate, (y, g), g.dtype),
         )

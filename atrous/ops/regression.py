@@ -15,12 +15,7 @@ from .loss import reduction_of, total
 from .operands import result_type
 from .pointwise import X, Y, Z, check_tensor, real
 
-
-def _const(value):
-    return ("const", value)
-
-
-_ONE, _HALF = _const(1), _const(0.5)
+_ONE, _HALF = ("const", 1), ("const", 0.5)
 _DIFFERENCE = ("sub", X, Y)
 _DISTANCE = ("abs", _DIFFERENCE)
 _HALF_SQUARE = ("mul", _HALF, ("mul", _DISTANCE, _DISTANCE))
@@ -172,20 +167,20 @@ _BCE = (
     "neg",
     (
         "add",
-        ("mul", Y, ("maximum", ("log", X), _const(-100))),
-        ("mul", ("sub", _ONE, Y), ("maximum", ("log1p", ("neg", X)), _const(-100))),
+        ("mul", Y, ("maximum", ("log", X), ("const", -100))),
+        ("mul", ("sub", _ONE, Y), ("maximum", ("log1p", ("neg", X)), ("const", -100))),
     ),
 )
 # (x - t) / (x · (1 - x)); the divisor is kept from zero, as torch does.
 _BCE_SLOPE = (
     "div",
     ("sub", X, Y),
-    ("maximum", ("mul", ("sub", _ONE, X), X), _const(1e-12)),
+    ("maximum", ("mul", ("sub", _ONE, X), X), ("const", 1e-12)),
 )
 _SOFTPLUS_OF_NEGATIVE = (
     "add",
     ("log1p", ("exp", ("neg", ("abs", X)))),
-    ("maximum", ("neg", X), _const(0)),
+    ("maximum", ("neg", X), ("const", 0)),
 )
 
 
@@ -297,7 +292,7 @@ def kl_div(
     if log_target:
         expression = ("mul", ("exp", Y), ("sub", Y, X))
     else:
-        own = ("where", ("eq", Y, _const(0)), _const(0), ("mul", Y, ("log", Y)))
+        own = ("where", ("eq", Y, ("const", 0)), ("const", 0), ("mul", Y, ("log", Y)))
         expression = ("sub", own, ("mul", Y, X))
     node = {"mean": "MeanBackward0", "sum": "SumBackward0"}.get(
         reduction, "MulBackward0" if log_target else "SubBackward0"
@@ -331,9 +326,9 @@ def poisson_nll_loss(
         stirling = (
             "add",
             ("sub", ("mul", Y, ("log", Y)), Y),
-            ("mul", _HALF, ("log", ("mul", _const(2 * math.pi), Y))),
+            ("mul", _HALF, ("log", ("mul", ("const", 2 * math.pi), Y))),
         )
-        chosen = ("where", ("le", Y, _ONE), _const(0), stirling)
+        chosen = ("where", ("le", Y, _ONE), ("const", 0), stirling)
         expression = ("add", expression, chosen)
     node = {"mean": "MeanBackward0", "sum": "SumBackward0", "none": "SubBackward0"}
     operands = (input, target, float(eps))
