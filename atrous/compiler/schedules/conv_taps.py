@@ -93,6 +93,12 @@ class Taps:
         return prod(len(axis.taps) for axis in self.axes)
 
     @property
+    def products(self) -> int:
+        """Multiply-adds of the definition, those with padding included."""
+        within = self.source_channels * self.taps
+        return self.batch * self.groups * self.pixels * self.channels * within
+
+    @property
     def interior(self) -> bool:
         return all(axis.interior for axis in self.axes)
 

@@ -9,6 +9,7 @@ A value that is not finite would spread over its tile, so the kernel reports one
 comes out, and the caller solves again directly: NaN and inf are where torch has them.
 """
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -24,24 +25,28 @@ from .conv_direct import choose_tile, row_tiles
 from .conv_taps import Axis, Taps
 from .winograd_kernels import Weights, WeightTransform, Winograd
 
-#: Fewest channels, on either side, for which the products outweigh the transforms.
-CHANNELS = 32
+#: Fewest channels on either side: those of a position must lie side by side.
+FEW = 8
 #: Most bytes of transformed weights, all parts of a gradient together.
 WEIGHT_BYTES = 32 << 20
+#: Most bytes of transformed tiles of a block, for the weight gradient.
+GRADIENT_BYTES = 8 << 20
 #: Chunks that a launch should have, so that threads end together.
 CHUNKS = 16
-#: Parts of a weight gradient, each with its own sums.
-PARTS = 8
+#: Parts of a weight gradient, each with its own sums: so many, or more if each then
+#: still has TILES_A_PART.
+PARTS = 4
+TILES_A_PART = 384
 #: An axis that is not there: one position, one tap.
 _UNIT = Axis(count=1, step=1, offsets=(0,), taps=(0,), size=1)
 
 
 def handles(taps: Taps) -> bool:
     """Whether the schedule can compute this: three neighbouring taps on the last axis,
-    three or one on the others, at step 1."""
+    three or one on the one before, up to three in depth, at step 1."""
     if taps.groups != 1 or len(taps.axes) > 3 or taps.dtype != "float32":
         return False
-    if not taps.batch * taps.pixels * taps.source_channels * taps.channels:
+    if not taps.batch * taps.pixels or min(taps.source_channels, taps.channels) < FEW:
         return False
     return all(
         len(axis.taps) in allowed
@@ -52,6 +57,35 @@ def handles(taps: Taps) -> bool:
             reversed(taps.axes), [(3,), (1, 3), (1, 2, 3)], strict=False
         )
     )
+
+
+# What the steps cost, in the time of a multiply-add in one lane at its peak (measured
+# on Zen 4): a product of transformed tiles; the transforms of one channel of a tile,
+# for each position; those of one weight.
+PRODUCT, TILE, WEIGHT = 1.25, 14, 1000
+#: How much of the direct schedule's time it must save at least.
+GAIN = 0.9
+
+
+def cost(taps: Taps, tile: tuple[int, int]) -> float:
+    """The time it takes, in multiply-adds of the direct schedule."""
+    positions = _positions(taps, tile)
+    tiles = taps.batch * three_axes(taps)[0].count * prod(_grid(taps, tile))
+    pairs = _pairs(taps)
+    channels = taps.source_channels + taps.channels
+    return tiles * positions * (PRODUCT * pairs + TILE * channels) + WEIGHT * pairs
+
+
+def chosen(taps: Taps, solves_w: bool) -> bool:
+    """Whether convolve() takes this schedule: where it handles the problem and is the
+    faster one, or ATROUS_SCHEDULE=winograd pins it; another name there rules it out."""
+    pinned = os.environ.get("ATROUS_SCHEDULE")
+    if (pinned and pinned != "winograd") or not handles(taps):
+        return False
+    tile = choose_sizes(taps)
+    room = WEIGHT_BYTES // (2 if solves_w else 1)
+    fits = _weight_bytes(taps, tile) <= room
+    return bool(pinned) or (fits and cost(taps, tile) < GAIN * taps.products)
 
 
 def three_axes(taps: Taps) -> tuple[Axis, Axis, Axis]:
@@ -94,25 +128,42 @@ def _grid(taps: Taps, tile: tuple[int, int]) -> tuple[int, int]:
     return -(-y.count // tile[0]), -(-x.count // tile[1])
 
 
-def choose_sizes(taps: Taps) -> tuple[int, int]:
-    """The tile's outputs on the two axes: those with the fewest products."""
+def _positions(taps: Taps, tile: tuple[int, int]) -> int:
+    """Inputs, and products, of a tile."""
     _, y, x = three_axes(taps)
-    rows, columns = ((4, 2) if len(axis.taps) == 3 else (1,) for axis in (y, x))
-
-    def work(tile: tuple[int, int]) -> int:
-        reach = [m + len(a.taps) - 1 for m, a in zip(tile, (y, x), strict=True)]
-        return prod(_grid(taps, tile)) * prod(reach)
-
-    return min(product(rows, columns), key=work)
+    return (tile[0] + len(y.taps) - 1) * (tile[1] + len(x.taps) - 1)
 
 
-def _block(weights: Weights, tiles: int, solves_w: bool, target: Target) -> int:
-    """Tiles that go through the steps together: what fits in the L2, but enough to
-    make up for reading the weights from beyond it."""
-    each = weights.depth * weights.source_channels + weights.blocks * weights.block
+def _pairs(taps: Taps) -> int:
+    """Weights of one position."""
+    return taps.source_channels * taps.channels * len(three_axes(taps)[0].taps)
+
+
+def _weight_bytes(taps: Taps, tile: tuple[int, int]) -> int:
+    return _positions(taps, tile) * _pairs(taps) * ITEMSIZES[taps.dtype]
+
+
+def choose_sizes(taps: Taps) -> tuple[int, int]:
+    """The tile's outputs on the two axes: those that cost least, among those whose
+    weights are not too many."""
+    _, y, x = three_axes(taps)
+    each = [(4, 2) if len(axis.taps) == 3 else (1,) for axis in (y, x)]
+
+    def order(tile: tuple[int, int]) -> tuple[bool, float]:
+        return 2 * _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)
+
+    return min(product(*each), key=order)
+
+
+def _block(weights: Weights, tiles: int, solves_w: bool) -> int:
+    """Tiles that go through the steps together. Enough to make up for reading the
+    weights from beyond the L2; for the results no more, as what the parts of their sums
+    add up to then stays in the L1."""
+    if not solves_w:
+        return min(tiles, 24)
+    each = weights.depth * weights.source_channels + weights.channels
     each *= weights.positions * ITEMSIZES[weights.dtype]
-    fitting = target.l2 * 5 // 8 // each
-    return max(1, min(tiles, max(fitting, 48 if solves_w else 24), 128))
+    return min(tiles, max(24, min(96, GRADIENT_BYTES // each)))
 
 
 @lru_cache(maxsize=1024)
@@ -143,7 +194,7 @@ def plan(
     )
     tiles_y, tiles_x = _grid(taps, tile)
     tiles = taps.batch * tiles_y * tiles_x
-    block = _block(weights, tiles, solves_w, target)
+    block = _block(weights, tiles, solves_w)
     if not solves_w:
         rows, width, wider = row_tiles(block, registers.pixels)
         width += wider > 0
@@ -155,10 +206,11 @@ def plan(
     kernel = Winograd(weights, solves_w, width, block, taps.bias, taps.activation)
     reaches = (0, *(n * m + 2 for n, m in zip((tiles_y, tiles_x), tile, strict=True)))
     maps = _maps((z, y, x), reaches)
-    chunks = blocks = tile_blocks * depth_blocks
+    chunks = tile_blocks * depth_blocks
     if solves_w:
         most = WEIGHT_BYTES // (prod(weights.shape) * ITEMSIZES[taps.dtype])
-        chunks = max(1, min(blocks, PARTS, most))
+        wanted = max(PARTS, min(CHUNKS, tiles * z.count // TILES_A_PART))
+        chunks = max(1, min(chunks, wanted, most))
     workspace = -(-sum(kernel.sections) // 16) * 16
     numbers = (
         tiles,
@@ -197,6 +249,8 @@ def _transform_weights(
     """w (channels, source channels, *taps) to `transformed` (parts, …), or back."""
     kernel = WeightTransform(weights, gradient)
     address = cache.kernel(("winograd_weights", kernel), kernel.build, target)
+    if any(stride % w.itemsize for stride in w.strides) or not w.flags.aligned:
+        w = w.copy()
     steps = [stride // w.itemsize for stride in w.strides]
     numbers = (*steps[:2], *[0] * (5 - len(steps)), *steps[2:], len(transformed))
     addresses = (w.ctypes.data, transformed.ctypes.data)

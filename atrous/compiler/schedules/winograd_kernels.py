@@ -27,7 +27,7 @@ from .winograd_transforms import Matrix, matrices, transform, transposed
 #: Source channels that one chunk of the weights' transforms takes.
 WEIGHT_ROWS = 16
 #: Terms that are summed before they join a total.
-PART = 16
+PART = 32
 #: Steps of a sum in one turn of its loop.
 UNROLLED = 4
 
@@ -338,13 +338,13 @@ class Writer:
             else:
                 self.finish_slice(start + s.index, s.index)
 
-    def finish_slice(self, depth: Value, last: Value) -> None:
-        """One slice of results, from the ring whose newest slice is `last`."""
+    def finish_slice(self, depth: Value, newest: Value) -> None:
+        """One slice of results, from the ring whose newest slice is `newest`."""
         if self.facts.solves_w:
             self.transform_result(depth, inwards=True)
-            self.sum_weights(last)
+            self.sum_weights(newest)
         else:
-            self.sum_results(last)
+            self.sum_results(newest)
             self.transform_result(depth, inwards=False)
 
     # Tiles -----------------------------------------------------------------------
@@ -546,7 +546,7 @@ class Writer:
 
     # The products ----------------------------------------------------------------
 
-    def sum_results(self, last: Value) -> None:
+    def sum_results(self, newest: Value) -> None:
         """M[p] = Σ over the ring of V[p] · U[p]: tiles × channels in registers.
 
         The sum is taken in parts that are added in memory: the rounding error grows
@@ -564,7 +564,7 @@ class Writer:
         ):
             U = self.sums + (p.index * w.blocks + b.index) * size
             u = U + k.index * (w.rows * w.block)
-            slot = (last + 1 + k.index) % w.depth
+            slot = (newest + 1 + k.index) % w.depth
             x = V + (slot * facts.slice + p.index * facts.source_pitch)
             to = M + (p.index * facts.result_pitch + b.index * w.block)
             with e.loop("part", whole, step=part) as c:
@@ -613,7 +613,7 @@ class Writer:
             sums = step(x + i, u + i * w.block, sums)
         return sums
 
-    def sum_weights(self, last: Value) -> None:
+    def sum_weights(self, newest: Value) -> None:
         """U[p] += V[p]ᵀ · M[p]: source channels × channels in registers."""
         e, w, facts = self.e, self.w, self.facts
         V, M, _, _ = self.sections
@@ -623,7 +623,7 @@ class Writer:
             e.loop("block", w.blocks) as b,
             e.loop("depth_tap", w.depth) as k,
         ):
-            slot = (last + 1 + k.index) % w.depth
+            slot = (newest + 1 + k.index) % w.depth
             V_p = V + (slot * facts.slice + p.index * facts.source_pitch)
             M_p = M + (p.index * facts.result_pitch + b.index * w.block)
             U = (p.index * w.blocks + b.index) * w.depth + k.index
@@ -632,15 +632,17 @@ class Writer:
                 x, y = e.opaque(V_p + r.index), e.opaque(M_p)
                 to = e.opaque(U_p + r.index * w.block)
                 sums = [zero] * (facts.width * w.vectors)
-                with e.loop("tile", self.count, carry=sums) as t:
-                    t.carry = self.outer(
-                        x + t.index * facts.source_row,
-                        y + t.index * facts.result_row,
-                        t.carry,
-                    )
-                for i, total in enumerate(t.carry):
-                    place = to + i * w.lanes
-                    e.store(e.load(place, w.lanes) + total, place)
+                with e.loop("part", self.count, step=PART) as part:
+                    last = e.minimum(part.index + PART, self.count)
+                    with e.loop("tile", last, start=part.index, carry=sums) as t:
+                        t.carry = self.outer(
+                            x + t.index * facts.source_row,
+                            y + t.index * facts.result_row,
+                            t.carry,
+                        )
+                    for i, total in enumerate(t.carry):
+                        place = to + i * w.lanes
+                        e.store(e.load(place, w.lanes) + total, place)
 
     def outer(self, x: Value, y: Value, sums: list[Value]) -> list[Value]:
         """One tile: each source channel times each vector."""

@@ -22,7 +22,13 @@ from functools import cache
 
 from ..emit import Emitter, Value
 
-POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2))
+_ZERO, _ONE, _SMALL, _LARGE = (Fraction(n, 8) for n in (0, 8, 5, 12))
+#: The points beside infinity, by their number.
+POINTS = {
+    0: (),
+    3: (_ZERO, _ONE, -_ONE),
+    5: (_ZERO, _SMALL, -_SMALL, _LARGE, -_LARGE),
+}
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
@@ -41,7 +47,7 @@ def _product(roots: Sequence[Fraction]) -> list[Fraction]:
 def matrices(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
     """Aᵀ (m × n), G (n × r) and Bᵀ (n × n) of F(outputs, taps)."""
     size = outputs + taps - 1
-    points = POINTS[: size - 1]
+    points = POINTS[size - 1]
     output = [[a**j for a in points] for j in range(outputs)]
     filters, inputs = [], []
     for i, a in enumerate(points):
@@ -89,12 +95,19 @@ def shared(matrix: Matrix) -> tuple[list[Form], list[Form]]:
         (i, j, ratio), times = max(found.items(), key=lambda item: item[1])
         if times < 2:
             return parts, rows
+        if not _exact(ratio):
+            i, j, ratio = j, i, 1 / ratio
         number = len(matrix[0]) + len(parts)
         parts.append({i: Fraction(1), j: ratio})
         for row in rows:
             if i in row and row.get(j) == ratio * row[i]:
                 row[number] = row.pop(i)
                 del row[j]
+
+
+def _exact(number: Fraction) -> bool:
+    """Whether it has a finite binary fraction."""
+    return number.denominator & (number.denominator - 1) == 0
 
 
 def _sum(e: Emitter, form: Form, values: Sequence[Value]) -> Value:
