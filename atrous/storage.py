@@ -14,6 +14,15 @@ import weakref
 import numpy as np
 
 
+class Writes:
+    """Counts writes in place, apart from a storage's own count."""
+
+    __slots__ = ("version",)
+
+    def __init__(self) -> None:
+        self.version = 0
+
+
 class Storage:
     """`array` has the base tensor's logical shape; `version` counts writes in place.
 

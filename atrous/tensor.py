@@ -18,7 +18,7 @@ from .autograd import engine, graph
 from .autograd.modes import enable_grad, modes
 from .device import channels_last, channels_last_3d, contiguous_format, cpu, strided
 from .dtypes import dtype as DType
-from .storage import Storage, address, contiguous_strides
+from .storage import Storage, Writes, address, contiguous_strides
 
 
 class Size(tuple):
@@ -82,6 +82,7 @@ class Tensor:
     _index = 0
     _base: Tensor | None = None  # the tensor that this one is a view of
     _replay: Callable | None = None  # base -> this view
+    _counter: Writes | None = None  # of writes through `.data`, which go unnoticed
     _history = 0  # how often writes through views changed this base's graph
     _seen = 0  # the base's _history when this view's node was made
     _accumulator: weakref.ref | None = None
@@ -168,6 +169,8 @@ class Tensor:
         tensor.dtype = dtype or self.dtype
         if storage.followers is not None:
             storage.followers.append(weakref.ref(tensor))
+        if self._counter is not None:
+            tensor._counter = self._counter
         if modes.inference:
             tensor._inference = True
         return tensor
@@ -464,6 +467,7 @@ class Tensor:
     def data(self) -> Tensor:
         """The same memory without history; assigning puts other memory under it."""
         alias = self._alias()
+        alias._counter = Writes()  # what is written here, backward does not notice
         if not modes.inference:
             alias._inference = self._inference
         return alias
@@ -510,11 +514,11 @@ class Tensor:
 
     @property
     def _version(self) -> int:
-        return self._storage.version
+        return (self._counter or self._storage).version
 
     def _bump(self) -> None:
         """The memory was written to: saved copies of this tensor are out of date."""
-        self._storage.version += 1
+        (self._counter or self._storage).version += 1
 
     def _is_view(self) -> bool:
         return self._base is not None

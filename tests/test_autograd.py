@@ -266,3 +266,59 @@ def test_views_after_a_hidden_order():
     assert flat.tolist() == image.view(1, -1).tolist()
     flat.zero_()
     assert row.sum().item() == 0.0 and out.sum().item() == 0.0
+
+
+def test_writes_through_data_go_unnoticed():
+    """As torch's: `.data` counts its writes apart, `detach()` does not."""
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    x.data[0] = 7.0
+    assert x._version == 0
+    y.backward()
+    assert x.grad.tolist() == [14.0, 4.0]
+    x.detach().add_(1)
+    assert x._version == 1
+
+
+def test_a_tensor_of_inference_mode_is_not_written_outside():
+    with torch.inference_mode():
+        x = torch.ones(2).add_(1)
+    with pytest.raises(RuntimeError) as caught:
+        x.add_(1)
+    assert str(caught.value) == (
+        "Inplace update to inference tensor outside InferenceMode is not allowed. You"
+        " can make a clone to get a normal tensor before doing inplace update."
+    )
+
+
+def test_anomaly_detection_finds_nan_and_where_it_comes_from():
+    x = leaf(-1.0)
+    with (
+        torch.autograd.set_detect_anomaly(True),
+        pytest.warns(UserWarning, match=r"(?s)in SqrtBackward0.*test_autograd"),
+        pytest.raises(RuntimeError) as caught,
+    ):
+        x.sqrt().sum().backward()
+    assert str(caught.value) == (
+        "Function 'SqrtBackward0' returned nan values in its 0th output."
+    )
+    with pytest.warns(UserWarning, match="only be enabled for debugging"):
+        detecting = torch.autograd.detect_anomaly(check_nan=False)
+    with detecting:
+        x.sqrt().sum().backward()
+    assert x.grad.isnan().all()
+
+
+def test_an_output_without_gradient_has_no_history():
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, mask):
+            ctx.mark_non_differentiable(mask)
+            return x * 2, mask
+
+        @staticmethod
+        def backward(ctx, g, _):
+            return g * 2, None
+
+    doubled, mask = Twice.apply(leaf(1.0), torch.ones(1))
+    assert doubled.requires_grad and not mask.requires_grad

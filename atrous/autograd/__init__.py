@@ -1,6 +1,7 @@
 """Automatic differentiation: a tape, run backwards; knows tensors by duck type."""
 
 from . import check as functional
+from .anomaly import detect_anomaly, set_detect_anomaly
 from .check import GradcheckError, gradcheck, gradgradcheck
 from .engine import backward, grad
 from .function import Function, once_differentiable

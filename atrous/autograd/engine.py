@@ -10,8 +10,9 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
+from . import anomaly
 from .graph import AccumulateGrad, Node, accumulator, edge
-from .modes import enable_grad, no_grad
+from .modes import enable_grad, modes, no_grad
 
 
 class Make:
@@ -275,7 +276,8 @@ class _Backward:
         for index, (shape, dtype) in enumerate(node.outputs):
             if grads[index] is None and node.materialize:
                 grads[index] = Make.zeros(shape, dtype)
-        results = node.run(grads, wanted)
+        run = anomaly.run if modes.anomaly else type(node).run
+        results = run(node, grads, wanted)
         if not self.keep:
             node.free()
         for hook in list(node.hooks.values()):

@@ -100,6 +100,12 @@ class Function:
     @classmethod
     def _record(cls, ctx: FunctionCtx, args: tuple, outputs: tuple) -> tuple:
         edges = tuple(map(edge, args))
+        with_gradient = [
+            is_tensor(each)
+            and each.dtype.is_floating_point
+            and not _in(each, ctx._without_gradient)
+            for each in outputs
+        ]
         # An input handed back unchanged becomes a new tensor with a history of its own.
         outputs = tuple(
             each._alias()
@@ -121,11 +127,7 @@ class Function:
         node.save(ctx._to_save, outputs)
         ctx._node = node
         for index, each in enumerate(outputs):
-            if (
-                is_tensor(each)
-                and each.dtype.is_floating_point
-                and not _in(each, ctx._without_gradient)
-            ):
+            if with_gradient[index]:
                 each._attach(node, index)
         for each in ctx._dirty:
             each._bump()

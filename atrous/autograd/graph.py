@@ -12,6 +12,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 
+from . import anomaly
 from .modes import modes
 
 _numbers = itertools.count()
@@ -32,6 +33,8 @@ class Node:
         self.retained: dict[int, weakref.ref] = {}
         self.hooks: dict[int, Callable] = {}
         self.prehooks: dict[int, Callable] = {}
+        if modes.anomaly:
+            anomaly.remember(self)
 
     @classmethod
     def name(cls) -> str:

@@ -10,6 +10,8 @@ import threading
 class _Modes(threading.local):
     recording = True
     inference = False
+    anomaly = False  # see anomaly.py
+    check_nan = True
 
 
 modes = _Modes()

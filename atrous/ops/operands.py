@@ -144,6 +144,11 @@ def stored(values: np.ndarray, kind: dtype) -> np.ndarray:
 
 def check_writable(target: Tensor) -> None:
     """RuntimeError if a write would change a leaf whose gradient is wanted."""
+    if target._inference and not modes.inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed."
+            " You can make a clone to get a normal tensor before doing inplace update."
+        )
     if not modes.recording:
         return
     if target.requires_grad and target.grad_fn is None:
