@@ -118,7 +118,6 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         sums.ctypes.data,
         blocks.runs.ctypes.data,
         workspace.ctypes.data,
-        blocks.maps.ctypes.data,
         *plan.numbers,
     )
     run(address, arguments, plan.chunks)
@@ -205,7 +204,6 @@ def run_taps(
         result.ctypes.data + plan.result_offset * source.itemsize,
         blocks.runs.ctypes.data,
         workspace.ctypes.data,
-        blocks.maps.ctypes.data,
         *plan.numbers,
     )
     run(address, arguments, plan.chunks)

@@ -27,7 +27,6 @@ AXIS_NUMBERS = (
     "source_stride",
     "slab_stride",
     "result_stride",
-    "map",
     "before",
     "size",
 )
@@ -42,7 +41,7 @@ class Blocks:
     `layout` is how the source lies (SlabSource, or "slabless"), `pitch` the elements
     between neighbouring positions as the loops read them, `folds` whether a run spans
     the taps of the last axis. `counts` are the blocks on each axis, `pixels` the
-    outputs of one.
+    outputs of one, `strides` those of the slab or, without one, of the source.
     """
 
     layout: str
@@ -50,8 +49,8 @@ class Blocks:
     folds: bool
     counts: tuple[int, ...]
     pixels: tuple[int, ...]
+    strides: tuple[int, ...]
     runs: np.ndarray
-    maps: np.ndarray
     source_offset: int
     slab_size: int
     axis_numbers: tuple[int, ...]
@@ -139,7 +138,6 @@ def cut(
     counts = tuple(
         -(-n // b) for n, b in zip([*taps.count[:-1], count], block, strict=True)
     )
-    maps = [axis.index() for axis in taps.axes]
     numbers: list[int] = []
     for a, axis in enumerate(taps.axes):
         numbers += [
@@ -151,7 +149,6 @@ def cut(
             spatial[a],
             slab_strides[a],
             result_strides[3 + a] * axis.stride,
-            sum(len(m) for m in maps[:a]),
             -axis.first,
             axis.size,
         ]
@@ -161,8 +158,8 @@ def cut(
         folds=folds,
         counts=counts,
         pixels=tuple(pixels),
+        strides=slab_strides,
         runs=taps.run_offsets(slab_strides, folds),
-        maps=np.concatenate(maps).astype(np.int64),
         source_offset=offset,
         slab_size=slab_size,
         axis_numbers=tuple(numbers),
@@ -172,7 +169,7 @@ def cut(
 class BlockWriter:
     """Writes a kernel over blocks: its arguments by name, and its slab.
 
-    `facts` is what the code depends on; it has dtype, rank, layout, outside,
+    `facts` is what the code depends on; it has dtype, rank, layout, border,
     source_channels and channel_block.
     """
 
@@ -186,9 +183,8 @@ class BlockWriter:
     ):
         self.facts = facts
         self.e = e = Emitter(name, target)
-        tables = ("runs", "maps")
         self.pointer = {
-            label: e.pointer(i, "int64" if label in tables else facts.dtype, label)
+            label: e.pointer(i, "int64" if label == "runs" else facts.dtype, label)
             for i, label in enumerate(pointers)
         }
         index = len(pointers)
@@ -229,7 +225,6 @@ class BlockWriter:
             return source, [axis["source_stride"] for axis in self.axes]
         axes = [
             SlabAxis(
-                map=self.pointer["maps"] + axis["map"],
                 start=start * axis["step"],
                 length=(length - 1) * axis["step"] + axis["span"],
                 source_stride=axis["source_stride"],
@@ -241,7 +236,7 @@ class BlockWriter:
         ]
         present = self.present(group, block)
         layout = SlabSource(
-            facts.layout, facts.channel_block, present, channel, facts.outside
+            facts.layout, facts.channel_block, present, channel, facts.border
         )
         pack_slab(e, source, self.slab, axes, layout)
         return self.slab, [axis["slab_stride"] for axis in self.axes]

@@ -140,7 +140,7 @@ def plan(
         target,
     )
     # Rows of taps are always one run: where they are read is known to the code.
-    runs = taps.run_offsets(_read_strides(blocks, len(taps.axes)), True)
+    runs = taps.run_offsets(blocks.strides, True)
     kernel = Depthwise(
         dtype=taps.dtype,
         rank=len(taps.axes),
@@ -154,7 +154,7 @@ def plan(
         run_length=len(axis.taps),
         pixel=axis.step * blocks.pitch,
         layout=blocks.layout,
-        outside=not taps.interior and axis.border == "zeros",
+        border=taps.axes[0].border,
         bias=taps.bias,
         activation=taps.activation,
         run_group=conv_direct.run_group(len(runs), len(axis.taps)),
@@ -178,12 +178,6 @@ def plan(
 def pack(w: np.ndarray, kernel: Depthwise, out: np.ndarray) -> None:
     """Weights as the kernel reads them: the groups are channels of one group."""
     pack_weights(w.swapaxes(0, 1), kernel.lanes, out)
-
-
-def _read_strides(blocks, rank: int) -> tuple[int, ...]:
-    """The strides by which the loops read the source: the slab's, if there is one."""
-    each = len(blocks.axis_numbers) // rank
-    return tuple(blocks.axis_numbers[a * each + 6] for a in range(rank))
 
 
 @dataclass(frozen=True)
@@ -250,7 +244,7 @@ def gradient_plan(
     row = (axis.count, 1)
     longest = conv_weights.PIXELS
     blocks = cut(blocked, x_strides, y_strides, layout, lanes, row, target, longest)
-    runs = taps.run_offsets(_read_strides(blocks, len(taps.axes)), True)
+    runs = taps.run_offsets(blocks.strides, True)
     most = 28 if target.registers >= 32 else 12
     spacing = axis.offsets[1] - axis.offsets[0] if len(axis.taps) > 1 else 0
     part_axis, part_length = conv_weights.part(blocks)
@@ -268,7 +262,7 @@ def gradient_plan(
         channel_block=lanes,
         pixel=axis.step * blocks.pitch,
         layout=blocks.layout,
-        outside=not taps.interior and axis.border == "zeros",
+        border=taps.axes[0].border,
         spread_y=False,
         part_axis=part_axis,
         part_length=part_length,

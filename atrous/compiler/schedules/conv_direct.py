@@ -28,7 +28,7 @@ from .conv_taps import Taps
 from .packing import pack_weights
 
 #: Arguments: pointers first, then numbers, then those of each axis.
-POINTERS = ("source", "weights", "bias", "result", "runs", "workspace", "maps")
+POINTERS = ("source", "weights", "bias", "result", "runs", "workspace")
 NUMBERS = (
     "run_count",
     "groups",
@@ -117,7 +117,7 @@ class Direct:
     run_length: int
     pixel: int  # elements between the sources of neighbouring results
     layout: str  # of the source: "rows", "channels", "strided"; "slabless"
-    outside: bool  # whether some source positions are zeros
+    border: str  # of the source
     bias: bool
     activation: str | None
     run_group: int = 0  # runs that are summed before they join the total; 0: all
@@ -464,7 +464,7 @@ def plan(
         run_length=run_length,
         pixel=taps.axes[-1].step * blocks.pitch,
         layout=blocks.layout,
-        outside=not taps.interior and taps.axes[0].border == "zeros",
+        border=taps.axes[0].border,
         bias=taps.bias,
         activation=taps.activation,
         run_group=run_group(len(blocks.runs), run_length),

@@ -177,7 +177,7 @@ def plan(
         run_length=-(-terms // lanes) * lanes,
         pixel=axis.step * blocks.pitch,
         layout=blocks.layout,
-        outside=not taps.interior and axis.border == "zeros",
+        border=taps.axes[0].border,
         bias=taps.bias,
         activation=taps.activation,
         terms=terms,

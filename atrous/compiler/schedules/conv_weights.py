@@ -36,7 +36,7 @@ PIXELS_A_PART = 512
 #: Runs taken together: each needs a register for its address.
 MOST_RUNS = 9
 
-POINTERS = ("x", "y", "sums", "runs", "workspace", "maps")
+POINTERS = ("x", "y", "sums", "runs", "workspace")
 NUMBERS = (
     "parts",
     "shares",
@@ -70,7 +70,7 @@ class WeightGradient:
     channel_block: int
     pixel: int  # elements between neighbouring outputs' sources in x
     layout: str
-    outside: bool
+    border: str
     spread_y: bool  # y is spread and x lies along the vectors
     part_axis: int  # this many outputs of this axis and all of those within it are
     part_length: int  # summed before they join a total, for exactness
@@ -367,7 +367,7 @@ def plan(
         channel_block=channel_block,
         pixel=taps.axes[-1].step * blocks.pitch,
         layout=blocks.layout,
-        outside=not taps.interior and taps.axes[0].border == "zeros",
+        border=taps.axes[0].border,
         spread_y=spread_y,
         part_axis=part_axis,
         part_length=part_length,

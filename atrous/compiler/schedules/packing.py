@@ -1,8 +1,9 @@
 """Slabs and packed weights: what the inner loops read, dense and in their order.
 
 A slab is the part of the source that a block of outputs reads, channels innermost,
-with the border filled in: padding of every mode is only an index map here, and strides
-and dilation are left to the offsets that read it. It lies in the second-level cache.
+with the border filled in: padding of every mode is arithmetic on an index here, and
+strides and dilation are left to the offsets that read it. It lies in the second-level
+cache.
 """
 
 from collections.abc import Sequence
@@ -17,16 +18,15 @@ from ..emit import Emitter, Value
 class SlabAxis:
     """One axis of a slab at run time; all are index Values.
 
-    The slab holds the positions `start` … `start` + `length` (counted from the first
-    that any output reads). `map` gives each its place in the source, -1 for none.
+    The slab holds the positions `start` … `start` + `length`, counted from the first
+    that any output reads, which lies `before` positions before the source's first.
     """
 
-    map: Value
     start: Value
     length: Value
     source_stride: Value
     slab_stride: Value
-    before: Value  # positions before the source's first
+    before: Value
     size: Value
 
 
@@ -36,13 +36,30 @@ class SlabSource:
 
     "rows": neighbouring positions of the last axis are neighbours in memory, channels
     and all; "channels": the channels of one position are; "strided": nothing is.
+    `border` says what lies beyond its edges.
     """
 
     layout: str
     channels: int  # of a position in the slab
     present: Value | int  # of them in the source; the others are zero
     channel_stride: Value
-    outside: bool  # whether the map may say -1
+    border: str
+
+
+def border_place(
+    e: Emitter, position: Value, size: Value, border: str
+) -> tuple[Value, Value | None]:
+    """`spec.border_index` in instructions: where a position lies in the source, and
+    whether it does; None if it always does."""
+    if border == "zeros":
+        within = (position >= 0) & (position < size)
+        return e.minimum(e.maximum(position, 0), size - 1), within
+    if border == "replicate":
+        return e.minimum(e.maximum(position, 0), size - 1), None
+    period = size if border == "circular" else e.maximum((size - 1) * 2, 1)
+    place = position % period
+    place = e.select(place < 0, place + period, place)
+    return (place if border == "circular" else e.minimum(place, period - place)), None
 
 
 def pack_slab(
@@ -66,12 +83,10 @@ def pack_slab(
             e.clear(slab, axis.length * facts.channels)
         return
     with e.loop("slab", axis.length) as p:
-        place = e.load(axis.map + (axis.start + p.index))
-        within = valid
-        if facts.outside:
-            here = place >= 0
-            within = here if valid is None else here & valid
-            place = e.maximum(place, 0)
+        position = axis.start + p.index - axis.before
+        place, within = border_place(e, position, axis.size, facts.border)
+        if within is not None and valid is not None:
+            within = within & valid
         pack_slab(
             e,
             source + place * axis.source_stride,
@@ -85,22 +100,20 @@ def pack_slab(
 def _pack_row(
     e: Emitter, source: Value, slab: Value, axis: SlabAxis, facts: SlabSource
 ) -> None:
-    """One row: the middle as it lies in the source, the edges by the map."""
+    """One row: the middle as it lies in the source, the edges by the border."""
     zero = e.zero("int64")
     low = e.minimum(e.maximum(axis.before - axis.start, zero), axis.length)
     high = e.minimum(e.maximum(axis.before + axis.size - axis.start, low), axis.length)
     low.label, high.label = "first inside", "first after"
     for name, begin, end in (("before", zero, low), ("after", high, axis.length)):
+        if facts.border == "zeros":
+            e.clear(slab + begin * facts.channels, (end - begin) * facts.channels)
+            continue
         with e.loop(name, end, start=begin) as p:
-            place = e.load(axis.map + (axis.start + p.index))
+            position = axis.start + p.index - axis.before
+            place, _ = border_place(e, position, axis.size, facts.border)
             to = slab + p.index * facts.channels
-            if facts.outside:
-                with e.when(place < 0, "outside"):
-                    e.clear(to, facts.channels)
-                with e.when(place >= 0, "inside"):
-                    _pack_position(e, source + place * axis.source_stride, to, facts)
-            else:
-                _pack_position(e, source + place * axis.source_stride, to, facts)
+            _pack_position(e, source + place * axis.source_stride, to, facts)
     first = source + (axis.start + low - axis.before) * axis.source_stride
     _pack_middle(e, first, slab + low * facts.channels, high - low, axis, facts)
 
