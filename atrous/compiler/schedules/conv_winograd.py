@@ -147,12 +147,12 @@ def choose_sizes(taps: Taps) -> tuple[int, int]:
     """The tile's outputs on the two axes: those that cost least, among those whose
     weights are not too many."""
     _, y, x = three_axes(taps)
-    each = [(4, 2) if len(axis.taps) == 3 else (1,) for axis in (y, x)]
+    rows, columns = ((4, 2) if len(axis.taps) == 3 else (1,) for axis in (y, x))
 
     def order(tile: tuple[int, int]) -> tuple[bool, float]:
         return 2 * _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)
 
-    return min(product(*each), key=order)
+    return min(product(rows, columns), key=order)
 
 
 def _block(weights: Weights, tiles: int, solves_w: bool) -> int:
