@@ -65,7 +65,15 @@ def test_maxima_and_their_gradient(on_target, layout, dtype):
         want, where = reference.pool(problem, x)
         np.testing.assert_array_equal(y, want)
         np.testing.assert_array_equal(indices, where)
+        np.testing.assert_array_equal(compiler.pool_forward(problem, x, None), want)
         grad = layout(rng.integers(-9, 9, y.shape).astype(dtype))
+        narrow = compiler.pool_forward(problem, x, "int32")[1]
+        assert narrow.dtype == np.int32
+        np.testing.assert_array_equal(narrow, where)
+        np.testing.assert_array_equal(
+            compiler.pool_gradient(problem, grad, narrow),
+            compiler.pool_gradient(problem, grad, indices),
+        )
         got = compiler.pool_gradient(problem, grad, indices)
         np.testing.assert_array_equal(
             got, reference.pool_gradient(problem, grad, where)
@@ -115,6 +123,8 @@ def test_half_types_and_nan():
     y, indices = compiler.pool_forward(spec("max", x, 4), x)
     assert np.isnan(y[0, 3, 0]) and indices[0, 3, 0] == 3  # the last NaN, as in torch
     assert y[0, 4, 0] == 19
+    alone = compiler.pool_forward(spec("max", x, 4), x, None)
+    np.testing.assert_array_equal(alone, y)
     mean = compiler.pool_forward(spec("average", x, 4), x)
     assert mean.dtype == np.float16 and mean[0, 4, 0] == 17.5
 
@@ -209,7 +219,7 @@ def test_threads_do_not_change_bits(monkeypatch):
 
 @pytest.mark.parametrize("form", schedule.FORMS)
 def test_every_target_compiles(form):
-    walks = ("unit",) * len(schedule.OPERANDS[form])
+    walks = ("unit",) * len(schedule.OPERANDS[form][0])
     key = schedule.PoolKernel(form, "float32", 2, walks)
     for name in ("avx512", "avx2", "sse2", "neon"):
         made = schedule.build(key, named(name))

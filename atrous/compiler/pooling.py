@@ -1,6 +1,7 @@
 """Pooling and resampling of NumPy arrays, and their gradients.
 
     y, indices = pool_forward(spec, x)          indices of maxima, int64, as torch's
+    y = pool_forward(spec, x, None)             maxima alone, without indices
     gx = pool_gradient(spec, grad, indices)     indices only of maxima
     y = pool_pick(spec, x, indices)             the gradient's gradient
     y = resample(spec, x)                       and resample_gradient(spec, grad)
@@ -24,20 +25,28 @@ from .schedules.pool import BandKernel, PoolKernel
 from .spec import PoolSpec, ResampleSpec
 
 
-def pool_forward(spec: PoolSpec, x: np.ndarray):
+#: Windows of at most so many elements are unrolled.
+UNROLLED = 16
+
+
+def pool_forward(spec: PoolSpec, x: np.ndarray, indices: str | None = "int64"):
     """The maxima of windows and their indices, or the averages.
 
     (batch, channels, *size) -> (batch, channels, *output_size). An index is the flat
     place in the input's spatial axes. NaN is a maximum, the last one's index is given.
+    `indices` is their dtype, or None for the maxima alone.
     """
     _check(spec, x, "x")
     y = _empty(spec.shapes["y"], x.dtype)
     if spec.kind == "average":
         _launch(spec, "average", (x, y), _tables(spec))
         return y
-    indices = _empty(y.shape, np.int64)
-    _launch(spec, "max", (x, y, indices), _tables(spec))
-    return y, indices
+    if indices is None:
+        _launch(spec, "max_alone", (x, y), _tables(spec))
+        return y
+    where = _empty(y.shape, indices)
+    _launch(spec, "max", (x, y, where), _tables(spec))
+    return y, where
 
 
 def pool_gradient(spec: PoolSpec, grad: np.ndarray, indices: np.ndarray | None = None):
@@ -110,10 +119,13 @@ def _launch(spec: PoolSpec, form: str, operands, tables) -> None:
     if out.size == 0:
         return
     strides = tuple([broadcast_strides(each, each.shape) for each in operands])
-    key = spec, form, strides, cache.here().name
+    index = _index_dtype(form, operands)
+    key = spec, form, strides, index, cache.here().name
     launch = _launches.get(key)
     if launch is None:
-        launch = remember(_launches, key, _launch_of(spec, form, out.shape, strides))
+        taps = _taps(tables)
+        launch = _launch_of(spec, form, out.shape, strides, index, taps)
+        remember(_launches, key, launch)
     launch(operands, (*tables, *_divisors(spec)), (spec.divisor_override or 1,), _SLOT)
 
 
@@ -123,7 +135,22 @@ _launches: dict[tuple, Launch] = {}
 _SLOT = ((0, "int64"),)
 
 
-def _launch_of(spec: PoolSpec, form: str, shape, strides) -> Launch:
+def _index_dtype(form: str, operands) -> str:
+    """The dtype of the indices among a form's operands, int64 if it has none."""
+    place = {"max": 2, "max_gradient": 1, "pick": 1}.get(form)
+    return "int64" if place is None else dtype_name(operands[place])
+
+
+def _taps(tables) -> tuple[int, ...] | None:
+    """How many taps all windows have along each axis, if all alike and few."""
+    counts = tuple([int(table[0, 1]) for table in tables])
+    alike = all(
+        [(table[:, 1] == n).all() for table, n in zip(tables, counts, strict=True)]
+    )
+    return counts if alike and 0 < prod(counts) <= UNROLLED else None
+
+
+def _launch_of(spec: PoolSpec, form: str, shape, strides, index, taps) -> Launch:
     """Loops over batch, places and channels of the result."""
     rank = len(spec.size)
     axes = (0, *range(2, rank + 2), 1)
@@ -137,6 +164,8 @@ def _launch_of(spec: PoolSpec, form: str, shape, strides) -> Launch:
         spec.dtype,
         rank,
         tuple([walk_of(walk[-1]) for walk in walks]),
+        index,
+        taps,
         spec.divisor_override is not None,
     )
     numbers = [*sizes, *lengths, *counts]

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import compiler, dtypes
-from ..autograd import record
+from ..autograd import is_grad_enabled, record
 from ..compiler.spec import PoolSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
@@ -309,11 +309,18 @@ def _maxima(name, input, spec: PoolSpec, return_indices, stem="MaxPool"):
     suffix = "WithIndices" if stem == "MaxPool" else ""
     node = _node(stem, rank).replace("DBack", f"D{suffix}Back")
     spec, array = _computed(spec, input)
-    values, indices = compiler.pool_forward(spec, array)
+    if not return_indices and not (is_grad_enabled() and input.requires_grad):
+        return _result(spec, "y", compiler.pool_forward(spec, array, None), input)
+    # what only the gradient reads may be half as wide
+    narrow = not return_indices and math.prod(spec.size) < 2**31
+    kept = "int32" if narrow else "int64"
+    values, indices = compiler.pool_forward(spec, array, kept)
     out = _result(spec, "y", values, input)
-    where = Tensor._of(indices if input._array.ndim == rank + 2 else indices[0])
     record(out, node, (input,), lambda g: (lambda: _spread(node, spec, g, indices),))
-    return (out, where) if return_indices else out
+    if not return_indices:
+        return out
+    where = Tensor._of(indices if input._array.ndim == rank + 2 else indices[0])
+    return out, where
 
 
 def _spread(node: str, spec: PoolSpec, g: Tensor, indices: np.ndarray) -> Tensor:

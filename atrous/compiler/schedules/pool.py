@@ -5,6 +5,9 @@ how many), so that padding, dilation, ceil_mode and adaptive windows are one loo
 
     for n, o… / for c by lanes / for taps of each axis [2 registers]: max, or sum
 
+Where every window has the same few taps (no padding, say) these are unrolled: a window
+of 2³ is 8 loads and no loop.
+
 Backward gathers too: for each input, the windows that hold it (a second table), and of
 these the ones whose maximum it was. So no result is written twice, any chunk may run
 anywhere, and the order of additions is fixed.
@@ -24,32 +27,37 @@ from .reduce import neutral
 
 #: Numbers a table has for each position: first, how many, the divisor's part.
 COLUMNS = 3
-FORMS = ("max", "max_gradient", "pick", "average", "average_gradient")
+FORMS = ("max", "max_alone", "max_gradient", "pick", "average", "average_gradient")
 
 
 @dataclass(frozen=True)
 class PoolKernel:
     """What a pooling kernel depends on: the form, dtypes and walks along channels.
 
-    Forms: "max" stores indices beside the values, "pick" takes values at given
-    indices; operands are inputs, then results. `override` says that the divisor is an
-    argument.
+    Forms: "max" stores indices beside the values, "max_alone" does not, "pick" takes
+    values at given indices; operands are inputs, then results. `index` is the indices'
+    dtype. `taps` is how many every window has along each axis, None if not all alike.
+    `override` says that the divisor is an argument.
     """
 
     form: str
     dtype: str
     rank: int
     walks: tuple[str, ...]
+    index: str = "int64"
+    taps: tuple[int, ...] | None = None
     override: bool = False
 
 
-#: The dtypes of inputs and results, None standing for the values' own.
+#: What inputs and results hold; and which of them lie at the place itself, the others
+#: where a table says.
 OPERANDS = {
-    "max": (None, None, "int64"),
-    "max_gradient": (None, "int64", None),
-    "pick": (None, "int64", None),
-    "average": (None, None),
-    "average_gradient": (None, None),
+    "max": (("value", "value", "index"), (1, 2)),
+    "max_alone": (("value", "value"), (1,)),
+    "max_gradient": (("value", "index", "value"), (2,)),
+    "pick": (("value", "index", "value"), (1, 2)),
+    "average": (("value", "value"), (1,)),
+    "average_gradient": (("value", "value"), (1,)),
 }
 
 
@@ -64,7 +72,8 @@ class _Builder:
     def __init__(self, key: PoolKernel, target: Target) -> None:
         self.key = key
         self.e = e = Emitter(f"pool_{key.form}", target)
-        dtypes = [dtype or key.dtype for dtype in OPERANDS[key.form]]
+        holds, self.walked = OPERANDS[key.form]
+        dtypes = [key.index if held == "index" else key.dtype for held in holds]
         dims, count = key.rank + 2, len(dtypes)
         head = count + 2 * key.rank
         first = head + 3 * dims
@@ -92,42 +101,31 @@ class _Builder:
         self.masked = has_masks(target, dtypes) and "strided" not in results
 
     def places(self, body: Callable) -> None:
-        """Loops over batch and places: body(operands at n, indices of the place)."""
-        self._place(self.operands, [], 0, body)
+        """Loops over batch and places: body(operands at n, place, windows' entries)."""
+        self._place(self.operands, [], [], 0, body)
 
-    def _place(self, operands, indices: list[Value], axis: int, body) -> None:
+    def _place(self, operands, indices, entries, axis: int, body) -> None:
         if axis > self.key.rank:
-            body(operands, indices[1:])
+            body(operands, indices, entries)
             return
         start, stop = self.spans[axis]
         with self.e.loop("n" if axis == 0 else f"o{axis}", stop, start=start) as loop:
+            here = loop.index
             moved = [
                 # what is looked up by tables moves over the batch alone
-                o.moved(self.e, loop.index, axis)
-                if axis == 0 or i in self.walked
-                else o
+                o.moved(self.e, here, axis) if axis == 0 or i in self.walked else o
                 for i, o in enumerate(operands)
             ]
-            self._place(moved, [*indices, loop.index], axis + 1, body)
+            if axis == 0:
+                self._place(moved, [], [], 1, body)
+                return
+            entry = self._entry(self.tables[axis - 1], here)
+            self._place(moved, [*indices, here], [*entries, entry], axis + 1, body)
 
-    @property
-    def walked(self) -> Sequence[int]:
-        """The operands that lie at the place itself, not where a table says."""
-        return {
-            "max": (1, 2),
-            "max_gradient": (2,),
-            "pick": (1, 2),
-            "average": (1,),
-            "average_gradient": (1,),
-        }[self.key.form]
-
-    def entries(self, indices: list[Value]) -> list[tuple[Value, Value, Value]]:
-        """Of each axis at this place: first, how many, the divisor's part."""
-        e, rows = self.e, []
-        for table, index in zip(self.tables, indices, strict=True):
-            row = e.at(table, (index, COLUMNS))
-            rows.append(tuple(e.load(e.at(row, column)) for column in range(COLUMNS)))
-        return rows
+    def _entry(self, table: Value, index: Value) -> list[Value]:
+        """Of a place along one axis: first, how many, the divisor's part."""
+        row = self.e.at(table, (index, COLUMNS))
+        return [self.e.load(self.e.at(row, column)) for column in range(COLUMNS)]
 
     def taps(self, entries, operands, totals: list[Value], dilated: bool, body):
         """Loops over the taps of a window; body(operands, flat index, indices)."""
@@ -140,15 +138,27 @@ class _Builder:
             return body(operands, flat, indices, totals)
         e = self.e
         start, count, _ = entries[axis]
-        with e.loop(f"k{axis}", count, carry=totals) as k:
-            step = k.index * self.dilations[axis] if dilated else k.index
+
+        def one(tap, totals):
+            step = self.dilations[axis] * tap if dilated else tap
             place = start + step
             moved = [o.moved(e, place, axis + 1) for o in operands]
             deeper = flat * self.sizes[axis] + place
-            k.carry = self._tap(
-                entries, moved, k.carry, dilated, deeper, [*indices, place], body
+            return self._tap(
+                entries, moved, totals, dilated, deeper, [*indices, place], body
             )
+
+        if self.key.taps is not None:
+            for tap in range(self.key.taps[axis]):
+                totals = one(tap, totals)
+            return totals
+        with e.loop(f"k{axis}", count, carry=totals) as k:
+            k.carry = one(k.index, k.carry)
         return k.carry
+
+    def numbered(self, flat: Value, lanes: int) -> Value:
+        """A flat index in every lane, in the indices' dtype."""
+        return self.e.splat(self.e.cast(flat, self.key.index), lanes)
 
     def flat(self, indices: list[Value]) -> Value:
         """The flat index of a place of the input."""
@@ -179,6 +189,7 @@ def build(key: PoolKernel, target: Target) -> Kernel:
     builder = _Builder(key, target)
     forms = {
         "max": _max,
+        "max_alone": _max_alone,
         "max_gradient": _max_gradient,
         "pick": _pick,
         "average": _average,
@@ -193,24 +204,50 @@ def _max(b: _Builder) -> None:
     e = b.e
     worst = neutral("max", register(b.key.dtype))
 
-    def place(operands, indices) -> None:
-        entries = b.entries(indices)
+    def place(operands, indices, entries) -> None:
         origin = b.flat([start for start, _, _ in entries])
 
         def body(c: Value, lanes: int, left: Value | None) -> None:
             def tap(here, flat, _, totals):
                 value = load(e, here[0], c, lanes, left)
                 better = _beats(e, value, totals[0])
-                index = e.splat(flat, lanes)
                 return [
                     e.select(better, value, totals[0]),
-                    e.select(better, index, totals[1]),
+                    e.select(better, b.numbered(flat, lanes), totals[1]),
                 ]
 
-            best = e.constant(worst, b.wide, lanes), e.splat(origin, lanes)
+            best = e.constant(worst, b.wide, lanes), b.numbered(origin, lanes)
             found = b.taps(entries, operands[:1], list(best), True, tap)
             store(e, found[0], operands[1], c, left)
             store(e, found[1], operands[2], c, left)
+
+        b.channels(body)
+
+    b.places(place)
+
+
+def _max_alone(b: _Builder) -> None:
+    """As `_max`, where nobody asks which element it was.
+
+    NaN is seen to at the end: the step is then one instruction, x > best ? x : best.
+    """
+    e = b.e
+    worst = neutral("max", register(b.key.dtype))
+
+    def place(operands, indices, entries) -> None:
+        def body(c: Value, lanes: int, left: Value | None) -> None:
+            def tap(here, _flat, _indices, totals):
+                value = load(e, here[0], c, lanes, left)
+                if not value.type.floating:
+                    return [e.maximum(value, totals[0]), totals[1]]
+                best = e.select(value > totals[0], value, totals[0])
+                return [best, totals[1] | e.compare("!=", value, value)]
+
+            start = e.constant(worst, b.wide, lanes), e.zero("truth", lanes)
+            best, odd = b.taps(entries, operands[:1], list(start), True, tap)
+            if best.type.floating:
+                best = e.select(odd, e.constant(float("nan"), best.type), best)
+            store(e, best, operands[1], c, left)
 
         b.channels(body)
 
@@ -230,15 +267,13 @@ def _pick(b: _Builder) -> None:
     """The values at given indices, each within its window."""
     e = b.e
 
-    def place(operands, indices) -> None:
-        entries = b.entries(indices)
-
+    def place(operands, indices, entries) -> None:
         def body(c: Value, lanes: int, left: Value | None) -> None:
             wanted = load(e, operands[1], c, lanes, left)
 
             def tap(here, flat, _, totals):
                 value = load(e, here[0], c, lanes, left)
-                chosen = e.compare("==", wanted, e.splat(flat, lanes))
+                chosen = e.compare("==", wanted, b.numbered(flat, lanes))
                 return [e.select(chosen, value, totals[0])]
 
             start = [e.zero(b.wide, lanes)]
@@ -254,12 +289,11 @@ def _max_gradient(b: _Builder) -> None:
     """Each input takes the gradients of the windows whose maximum it was."""
     e = b.e
 
-    def place(operands, indices) -> None:
-        entries = b.entries(indices)
+    def place(operands, indices, entries) -> None:
         own = b.flat(indices)
 
         def body(c: Value, lanes: int, left: Value | None) -> None:
-            me = e.splat(own, lanes)
+            me = b.numbered(own, lanes)
 
             def tap(here, _flat, _indices, totals):
                 grad = load(e, here[0], c, lanes, left)
@@ -279,9 +313,7 @@ def _max_gradient(b: _Builder) -> None:
 def _average(b: _Builder) -> None:
     e = b.e
 
-    def place(operands, indices) -> None:
-        entries = b.entries(indices)
-
+    def place(operands, indices, entries) -> None:
         def body(c: Value, lanes: int, left: Value | None) -> None:
             def tap(here, _flat, _indices, totals):
                 return [totals[0] + load(e, here[0], c, lanes, left)]
@@ -300,9 +332,7 @@ def _average_gradient(b: _Builder) -> None:
     """Each input takes its share of every window that holds it."""
     e = b.e
 
-    def place(operands, indices) -> None:
-        entries = b.entries(indices)
-
+    def place(operands, indices, entries) -> None:
         def body(c: Value, lanes: int, left: Value | None) -> None:
             def tap(here, _flat, windows, totals):
                 parts = [
