@@ -14,7 +14,13 @@ import numpy as np
 from . import cache, memory
 from .elementwise import pointwise
 from .pool import run, workers_of
-from .schedules import conv_depthwise, conv_direct, conv_dots, conv_weights
+from .schedules import (
+    conv_depthwise,
+    conv_direct,
+    conv_dots,
+    conv_weights,
+    conv_winograd,
+)
 from .schedules.conv_taps import Taps, forward, input_gradient
 from .spec import ConvSpec, border_index
 from .target import Target, here
@@ -106,6 +112,10 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
     depthwise = conv_depthwise.handles(taps, target)
     x = _readable(given["x"])
     y = _readable(given["y"], dense=depthwise or taps.channels > 1)
+    if conv_winograd.chosen(taps, solves_w=True) and conv_winograd.weight_gradient(
+        taps, x, _elements(x, 1), y, _elements(y, 1), w, target
+    ):
+        return w
     schedule = conv_depthwise.gradient_plan if depthwise else conv_weights.plan
     plan = schedule(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
     sums = memory.empty(plan.sums_shape, spec.dtype)
@@ -154,16 +164,13 @@ def _tap_convolution(
         return _without_source(taps, bias, result)
     source = _readable(source)
     picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
-    run_taps(
-        taps,
-        source,
-        _elements(source, taps.groups),
-        w[tuple(picked)],
-        bias,
-        result,
-        _elements(result, taps.groups),
-        target,
-    )
+    w = w[tuple(picked)]
+    strides = _elements(source, taps.groups), _elements(result, taps.groups)
+    if conv_winograd.chosen(taps, solves_w=False) and conv_winograd.convolve(
+        taps, source, strides[0], w[0], bias, result, strides[1], target
+    ):
+        return
+    run_taps(taps, source, strides[0], w, bias, result, strides[1], target)
 
 
 def _progression(taps: tuple[int, ...]) -> slice:

@@ -26,8 +26,8 @@ from .winograd_transforms import Matrix, matrices, transform, transposed
 
 #: Source channels that one chunk of the weights' transforms takes.
 WEIGHT_ROWS = 16
-#: Terms that are summed before they join a total.
-PART = 32
+#: Source channels (for the gradient: tiles) that are summed before they join a total.
+PART, TILES = 16, 32
 #: Steps of a sum in one turn of its loop.
 UNROLLED = 4
 
@@ -132,7 +132,8 @@ class WeightTransform:
                 (depth, number["w_depth"]),
             )
             row = (block * w.depth + depth) * w.rows + c.index
-            place = pointer["transformed"] + (row * w.block + v.index * w.lanes)
+            row = row * w.block + v.index * w.lanes
+            place = e.opaque(pointer["transformed"] + row)
             steps = e.steps(w.lanes) * e.splat(number["w_channel"], w.lanes)
 
             def tap(i: int, j: int) -> Value:
@@ -142,7 +143,7 @@ class WeightTransform:
                 return place + (i * w.reach[1] + j) * prod(w.shape[1:])
 
             if self.gradient:
-                self._out(e, tap, position, steps, mask, number["parts"])
+                self._out(e, tap, place, steps, mask, number["parts"])
             else:
                 transform(
                     e,
@@ -152,18 +153,21 @@ class WeightTransform:
                 )
         return e.finish()
 
-    def _out(self, e: Emitter, tap, position, steps, mask, parts: Value) -> None:
+    def _out(self, e: Emitter, tap, place: Value, steps, mask, parts: Value) -> None:
         w = self.weights
         left, right = w.matrices(1)
+        totals = e.scratch("float64", w.positions * w.lanes, "totals")
+        size = prod(w.shape[1:])
+        with e.loop("position", w.positions) as p:
+            first = place + p.index * size
+            carried = [e.cast(e.load(first, w.lanes), "float64")]
+            with e.loop("part", parts, start=1, carry=carried) as part:
+                more = e.load(first + part.index * prod(w.shape), w.lanes)
+                part.carry = [part.carry[0] + e.cast(more, "float64")]
+            e.store(part.carry[0], totals + p.index * w.lanes)
 
         def total(i: int, j: int) -> Value:
-            """The parts' sum, in order."""
-            place = position(i, j)
-            carried = [e.cast(e.load(place, w.lanes), "float64")]
-            with e.loop("part", parts, start=1, carry=carried) as part:
-                more = e.load(place + part.index * prod(w.shape), w.lanes)
-                part.carry = [part.carry[0] + e.cast(more, "float64")]
-            return part.carry[0]
+            return e.load(totals + (i * w.reach[1] + j) * w.lanes, w.lanes)
 
         transform(
             e,
@@ -326,6 +330,7 @@ class Writer:
         e, facts, number = self.e, self.facts, self.number
         self.first = index % number["tile_blocks"] * facts.block
         self.count = e.minimum(facts.block, number["tiles"] - self.first)
+        self.count.label = "tiles of the block"
         start = index / number["tile_blocks"] * number["depth_a_block"]
         depths = e.minimum(number["depth_a_block"], number["depth"] - start)
         before = self.w.depth - 1  # slices that come before the first output
@@ -388,7 +393,7 @@ class Writer:
             row = V + t.index * facts.source_row
 
             def vector(channel: Value, mask) -> None:
-                here, to = place.pointer + channel, row + channel
+                here, to = e.opaque(place.pointer + channel), e.opaque(row + channel)
 
                 def load(i: int, j: int) -> Value:
                     at = e.at(here, (place.strides[0], i), (place.strides[1], j))
@@ -502,12 +507,14 @@ class Writer:
         left, right = w.matrices(0)
 
         def vector(channel: Value, mask) -> None:
+            here, to = e.opaque(place.pointer + channel), e.opaque(M + channel)
+
             def load(i: int, j: int) -> Value:
-                at = e.at(place.pointer, channel, *self.steps(place, i, j))
+                at = e.at(here, *self.steps(place, i, j))
                 return e.load(at, w.lanes, mask)
 
             def store(i: int, j: int, value: Value) -> None:
-                e.store(value, self.position(M + channel, i, j))
+                e.store(value, self.position(to, i, j))
 
             transform(e, transposed(left), transposed(right), load, store)
 
@@ -527,7 +534,7 @@ class Writer:
             if w.channels % w.lanes:
                 mask = e.mask(w.channels - k.index, w.lanes)
             bias = e.load(self.pointer["bias"] + k.index, w.lanes)
-            here, column = place.pointer + k.index, M + k.index
+            here, column = e.opaque(place.pointer + k.index), e.opaque(M + k.index)
 
             def load(i: int, j: int) -> Value:
                 return e.load(self.position(column, i, j), w.lanes)
@@ -632,8 +639,8 @@ class Writer:
                 x, y = e.opaque(V_p + r.index), e.opaque(M_p)
                 to = e.opaque(U_p + r.index * w.block)
                 sums = [zero] * (facts.width * w.vectors)
-                with e.loop("part", self.count, step=PART) as part:
-                    last = e.minimum(part.index + PART, self.count)
+                with e.loop("part", self.count, step=TILES) as part:
+                    last = e.minimum(part.index + TILES, self.count)
                     with e.loop("tile", last, start=part.index, carry=sums) as t:
                         t.carry = self.outer(
                             x + t.index * facts.source_row,
