@@ -281,3 +281,17 @@ def test_fork_rng_leaves_the_stream_as_it_was():
     with atrous.random.fork_rng():
         inside = atrous.rand(2)
     assert atrous.equal(inside, atrous.rand(2))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: atrous.arange(10**13),
+        lambda: atrous.linspace(0, 1, 10**13),
+        lambda: atrous.randperm(10**13),
+        lambda: atrous.tril_indices(10**7, 10**7),
+    ],
+)
+def test_a_sequence_beyond_memory_is_refused_with_its_size(make):
+    with pytest.raises(RuntimeError, match=r"cannot allocate .*: \d+ bytes \(.* GiB\)"):
+        make()

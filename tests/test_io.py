@@ -321,3 +321,9 @@ def test_there_is_no_other_device():
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.safetensors")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        save({}, tmp_path / "missing" / "a.safetensors")
+    assert str(caught.value) == f"save: the folder {tmp_path}/missing does not exist."

@@ -448,6 +448,12 @@ REFUSALS = {
         "binary_cross_entropy: all elements of input should be between 0 and 1, but"
         " they reach from 2 to 2.",
     ),
+    "no probability as target": (
+        lambda: F.binary_cross_entropy(ones(2), ones(2) * -1),
+        RuntimeError,
+        "binary_cross_entropy: all elements of target should be between 0 and 1, but"
+        " they reach from -1 to -1.",
+    ),
     "variance": (
         lambda: F.gaussian_nll_loss(ones(2), ones(2), -ones(2)),
         ValueError,

@@ -136,11 +136,23 @@ def _large(size: int, what: str) -> np.ndarray:
                 raise MemoryError
             block = _Block(wanted)
         except (MemoryError, OSError, OverflowError, ValueError):
-            raise OutOfMemoryError(
-                f"cannot allocate {what}: {size} bytes ({size / 2**30:.1f} GiB), "
-                f"this machine has {_LIMIT / 2**30:.1f} GiB"
-            ) from None
+            raise _refusal(size, what) from None
     return np.asarray(_Lease(block, size))
+
+
+def _refusal(size: int, what: str) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"cannot allocate {what}: {size} bytes ({size / 2**30:.1f} GiB), "
+        f"this machine has {_LIMIT / 2**30:.1f} GiB"
+    )
+
+
+def require(shape: tuple[int, ...], dtype) -> None:
+    """OutOfMemoryError, as of `empty`, for an array that NumPy is about to allocate."""
+    dtype = np.dtype(dtype)
+    size = prod(shape) * dtype.itemsize
+    if size > _LIMIT:
+        raise _refusal(size, f"{dtype.name} {shape}")
 
 
 def empty(shape, dtype, order: tuple[int, ...] | None = None) -> np.ndarray:

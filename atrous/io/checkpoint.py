@@ -192,6 +192,8 @@ def written_beside(path):
     """A file to write, which becomes `path` when all of it is on the disk."""
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise RuntimeError(f"save: the folder {folder} does not exist.")
     beside = os.path.join(folder, f".{name}.{os.getpid()}.partial")
     try:
         with open(beside, "wb") as file:

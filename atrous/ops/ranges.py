@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 
 from .. import dtypes
+from ..compiler import memory
 from ..device import strided, usable
 from ..dtypes import dtype
 from ..random.arithmetic import fma32, fma64
@@ -92,6 +93,7 @@ def _count(start, end, step, kind: dtype) -> int:
 
 def _steps(start, step, count: int, kind: dtype) -> np.ndarray:
     """start + i · step for i < count, rounded where torch's kernel rounds."""
+    memory.require((count,), kind.storage)
     if not kind.is_floating_point:
         whole = np.arange(count, dtype=np.int64) * int(step) + int(start)
         return whole.astype(kind.storage)
@@ -174,7 +176,9 @@ def _between(name: str, make):
                     f" {place} with {value.dim()} dimension(s)."
                 )
         ends = _number(start), _number(end)
-        array = make(*ends, _check_steps(name, steps), kind, *args, **options)
+        steps = _check_steps(name, steps)
+        memory.require((steps,), kind.storage)
+        array = make(*ends, steps, kind, *args, **options)
         return finished(array, kind, requires_grad)
 
     create.__name__ = create.__qualname__ = name
@@ -243,6 +247,7 @@ def _triangle_indices(name: str, indices):
         for what, size in (("row", row), ("col", col)):
             if size < 0:
                 raise RuntimeError(f"{what} must be non-negative, got {size}")
+        memory.require((row, col), bool)  # NumPy reads the triangle off a mask
         pair = np.stack(indices(row, offset, col))
         return Tensor._of(pair.astype(dtype.storage), dtype)
 

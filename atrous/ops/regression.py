@@ -194,7 +194,8 @@ def binary_cross_entropy(
 ) -> Tensor:
     """-(t · log x + (1 - t) · log(1 - x)); a logarithm counts as at least -100.
 
-    Raises ValueError where shapes differ, RuntimeError for an input outside [0, 1].
+    Raises ValueError where shapes differ, RuntimeError for an input or a target outside
+    [0, 1].
     """
     name = "binary_cross_entropy"
     reduction = reduction_of(name, reduction, size_average, reduce)
@@ -205,12 +206,13 @@ def binary_cross_entropy(
             f"{name}: Found dtype {target.dtype.alias} but expected {kind.alias}"
             " (target)."
         )
-    values = input._values()
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise RuntimeError(
-            f"{name}: all elements of input should be between 0 and 1, but they reach"
-            f" from {values.min():g} to {values.max():g}."
-        )
+    for what, each in (("input", input), ("target", target)):
+        values = each._values()
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
+            raise RuntimeError(
+                f"{name}: all elements of {what} should be between 0 and 1, but they"
+                f" reach from {values.min():g} to {values.max():g}."
+            )
     expression: tuple = _BCE
     slope: tuple = _BCE_SLOPE
     operands: tuple[Tensor, ...] = (input, target)

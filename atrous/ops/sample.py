@@ -205,6 +205,7 @@ def randperm(
     _check_generator("randperm", generator)
     (n,) = integers((n,), "randperm", "n")
     kind = checked_dtype("randperm", dtype) or dtypes.int64
+    memory.require((n,), kind.storage)
     array = streams.randperm(n, dtype=kind.name, generator=generator)
     return finished(array, kind, requires_grad)
 
