@@ -24,7 +24,6 @@ from .resampling import Band, bands
 from .schedules.pool import BandKernel, PoolKernel
 from .spec import PoolSpec, ResampleSpec
 
-
 #: Windows of at most so many elements are unrolled.
 UNROLLED = 16
 
