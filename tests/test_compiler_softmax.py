@@ -30,6 +30,10 @@ PROBLEMS = (
     ((40, 100), 1, lambda x: x),
     ((40, 100), 0, lambda x: x),
     ((7,), 0, lambda x: x),
+    ((2, 4, 5, 11), 1, last),
+    ((2, 4, 5, 11), 1, lambda x: x),
+    ((2, 2, 41), 1, last),
+    ((45, 8), 1, lambda x: x),
     ((5, 9, 33), -1, lambda x: x),
     ((5, 40, 3), 1, lambda x: x.T.copy().T),
 )
@@ -58,6 +62,14 @@ def test_extremes(on_target):
     assert got[0].tolist() == [0, -2e4, -1e4]
     assert got[1, 0] == -np.inf and np.isnan(got[2]).all()
     np.testing.assert_allclose(compiler.softmax(x, 1)[1], [0, 0.5, 0.5])
+
+
+def test_the_certain_class_keeps_its_last_places(on_target):
+    x = np.zeros((40, 4), "f4")
+    x[:, 1] = np.linspace(1, 18, 40)
+    got = compiler.softmax(x, 1, log=True)[:, 1]
+    want = -np.log1p(3 * np.exp(-x[:, 1].astype("f8")))
+    np.testing.assert_allclose(got, want, rtol=6e-7)
 
 
 def test_half_types(on_target):
@@ -90,8 +102,10 @@ def test_every_target_compiles(along):
     walks = ("strided", "unit") if along == "kept" else ("unit", "unit")
     for name in ("avx512", "avx2", "sse2", "neon"):
         for gradient in (False, True):
-            spec = SoftmaxSpec(
-                True, gradient, "float32", 1, along, (*walks, "unit")[-2 - gradient :]
-            )
+            walk = (*walks, "unit")[-2 - gradient :]
+            spec = SoftmaxSpec(True, gradient, "float32", 1, along, walk)
             made = schedule.build(spec, named(name))
             assert len(jit.assemble(made.ir, named(name))) > 500
+    spec = SoftmaxSpec(True, False, "float32", 1, "kept", ("rows", "rows"), 4)
+    made = schedule.build(spec, named("neon"))
+    assert len(jit.assemble(made.ir, named("neon"))) > 500

@@ -140,6 +140,21 @@ def exp(e: Emitter, x: Value) -> Value:
     return _scaled(e, _exp_reduced(e, r), power)
 
 
+#: e to this power is just above the smallest normal number.
+_EXP_NORMAL = {"float32": -87.33, "float64": -708.39}
+
+
+def exp_below(e: Emitter, x: Value) -> Value:
+    """exp(x) of x ≤ 0 or NaN, 0 where `exp` would be denormal: half the work."""
+    name = x.type.name
+    low = _EXP_NORMAL[name]
+    n, power = _nearest(e, e.select(x < low, low, x) * math.log2(math.e))
+    high, rest = (e.constant(-part, x.type) for part in _LN2[name])
+    r = e.fma(n, rest, e.fma(n, high, x))
+    scale = e.bitcast((power + _BIAS[name]) << _MANTISSA[name], name)
+    return e.select(x < low, e.zero(x.type), _exp_reduced(e, r) * scale)
+
+
 def exp2(e: Emitter, x: Value) -> Value:
     limits = (-151.0, 129.0) if x.type.name == "float32" else (-1076.0, 1025.0)
     x = clamp(e, x, *limits)
@@ -208,6 +223,15 @@ def log(e: Emitter, x: Value) -> Value:
         inner = e.fma(s, h + rest, n * low)
         result = e.fma(n, high, f - (h - inner))
     return _log_limits(e, x, result)
+
+
+def log1p_above(e: Emitter, x: Value) -> Value:
+    """log(1 + x) of x ≥ 0, to the last places however small x is.
+
+    What 1 + x rounds off comes back as the first term of log(1 + x) - log(u).
+    """
+    u = x + 1.0
+    return log(e, u) + (x - (u - 1.0)) / u
 
 
 def _log_limits(e: Emitter, x: Value, result: Value) -> Value:

@@ -22,6 +22,8 @@ from .spec import SoftmaxSpec
 
 #: An axis shorter than this is not worth a vector.
 SHORT = 32
+#: A row of so few elements stays in registers.
+HELD = 8
 
 
 def softmax(x, axis: int, *, log: bool = False, dtype: str | None = None):
@@ -78,14 +80,15 @@ def _recipe(log, gradient, dtype, shape, walks, axis):
     length = shape[axis]
     walks = [(*w, walk[axis]) for w, walk in zip(kept_walks, walks, strict=True)]
     lanes_along = _lanes_along(kept, length, walks[-1])
-    place = -1 if lanes_along == "axis" else -2
+    held = length if lanes_along == "kept" and length <= HELD else 0
     spec = SoftmaxSpec(
         log,
         gradient,
         dtype,
         len(kept),
         lanes_along,
-        tuple([walk_of(walk[place]) for walk in walks]),
+        tuple([_walk(walk, lanes_along, held) for walk in walks]),
+        held,
     )
     unit = 64 if lanes_along == "kept" else 1
     lengths = blocks(kept, max(1, CHUNK // length), unit) if kept else ()
@@ -101,6 +104,15 @@ def _lanes_along(kept: tuple[int, ...], length: int, walk: tuple[int, ...]) -> s
     if not kept or (walk[-1] == 1 and (length >= SHORT or kept[-1] < SHORT)):
         return "axis"
     return "kept"
+
+
+def _walk(walk: tuple[int, ...], lanes_along: str, held: int) -> str:
+    """How an operand with these strides of kept dimensions and axis walks."""
+    if lanes_along == "axis":
+        return walk_of(walk[-1])
+    if held in (2, 4, 8) and walk[-2:] == (held, 1):
+        return "rows"
+    return walk_of(walk[-2])
 
 
 def _kernel(spec: SoftmaxSpec) -> int:

@@ -154,7 +154,9 @@ class SoftmaxSpec:
 
     Dimensions, once merged, are `kept` ones and then the axis. `lanes_along` is "kept"
     or "axis"; `walks` are those of inputs (x; or the result's gradient and the result)
-    and of what is stored.
+    and of what is stored: along the lanes, or "rows" where rows of `held` elements
+    lie densely one after another. `held` is the axis's length where a row is so short
+    that it stays in registers, else 0.
     """
 
     log: bool
@@ -163,6 +165,7 @@ class SoftmaxSpec:
     kept: int
     lanes_along: str
     walks: tuple[str, ...]
+    held: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,22 @@ logarithm, t = Σ g, then g - exp(y)·t. A row stays in the first cache meanwhil
 
 Lanes run along the axis where it is long and dense. Else each lane has a row of its own
 (channels-last images with 3 classes): no lane idles, and nothing is folded. Sums are in
-float64; 2 registers hold the totals.
+float64; 2 registers hold the totals. A row of at most 8 is *held*: read once, a vector
+an element; where such rows lie densely, n vectors are parted into evens and odds log2 n
+times, so that each has one element of every row, and joined again before they are
+stored.
+
+log s is log1p(s - 1): the largest term is 1, and what is left keeps its last places
+where a class is all but certain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import reduce
 
-from ..elementary import exp, log
+from ..elementary import exp, exp_below, log, log1p_above
 from ..emit import Emitter, Kernel, Value
 from ..expression import register
 from ..spec import SoftmaxSpec
@@ -68,6 +76,80 @@ class _Across(_Row):
             store(self.e, value, out, self.index, self.left)
 
 
+class _Held(_Row):
+    """As `_Across`, with the rows' elements in registers from the start."""
+
+    def __init__(self, e, spec, operands, index, lanes, left) -> None:
+        super().__init__(e, spec, operands)
+        self.index, self.lanes, self.left = index, lanes, left
+        columns = [self._columns(operand) for operand in self.inputs]
+        self.elements = list(zip(*columns, strict=True))
+
+    def _dense(self, operand: Operand) -> bool:
+        """Whether whole vectors of the rows' memory hold whole rows."""
+        return operand.walk == "rows" and self.lanes > 1 and self.left is None
+
+    def _part(self, operand: Operand, number: int) -> tuple[Operand, Value]:
+        """Vector `number` of the memory of dense rows: the operand, and the place."""
+        start = self.index * self.spec.held + number * self.lanes
+        return replace(operand, walk="unit"), start
+
+    def _at(self, operand: Operand, place: int) -> Operand:
+        """The operand at a place of the axis."""
+        walk = "strided" if operand.walk == "rows" else operand.walk
+        place = self.e.constant(place, "int64")
+        return replace(operand.moved(self.e, place, self.spec.kept), walk=walk)
+
+    def _columns(self, operand: Operand) -> list[Value]:
+        """Each element of the axis, of all rows at hand."""
+        e, places = self.e, range(self.spec.held)
+        if self._dense(operand):
+            parts = [self._part(operand, number) for number in places]
+            return parted(e, [load(e, o, at, self.lanes, None) for o, at in parts])
+        there = [self._at(operand, place) for place in places]
+        return [load(e, o, self.index, self.lanes, self.left) for o in there]
+
+    def total(self, dtype, term, combine, neutral):
+        return reduce(combine, [term(*given) for given in self.elements])
+
+    def write(self, result) -> None:
+        values = [result(*given) for given in self.elements]
+        if self._dense(self.out):
+            for number, value in enumerate(joined(self.e, values)):
+                operand, start = self._part(self.out, number)
+                store(self.e, value, operand, start, None)
+            return
+        for place, value in enumerate(values):
+            store(self.e, value, self._at(self.out, place), self.index, self.left)
+
+
+def parted(e: Emitter, vectors: list[Value]) -> list[Value]:
+    """n vectors of rows of n elements, row by row -> the rows' firsts, seconds …"""
+    if len(vectors) == 1:
+        return vectors
+    lanes, halves = vectors[0].type.lanes, []
+    for first in (0, 1):
+        order = range(first, 2 * lanes, 2)
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        halves.append(parted(e, [e.shuffle(a, b, order) for a, b in pairs]))
+    return [value for pair in zip(*halves, strict=True) for value in pair]
+
+
+def joined(e: Emitter, vectors: list[Value]) -> list[Value]:
+    """What `parted` took apart."""
+    if len(vectors) == 1:
+        return vectors
+    lanes = vectors[0].type.lanes
+    low = [lane // 2 + lane % 2 * lanes for lane in range(lanes)]
+    high = [lane + lanes // 2 for lane in low]
+    halves = joined(e, vectors[::2]), joined(e, vectors[1::2])
+    return [
+        e.shuffle(a, b, order)
+        for a, b in zip(*halves, strict=True)
+        for order in (low, high)
+    ]
+
+
 class _Along(_Row):
     """One row, its neighbours side by side in lanes."""
 
@@ -112,19 +194,27 @@ def _lifted(e: Emitter, like: Value, value: Value) -> Value:
 def _forward(e: Emitter, row: _Row, dtype: str, wants_log: bool) -> None:
     top = row.total(dtype, lambda x: x, e.maximum, -INFINITY)
 
+    power = exp_below if wants_log else exp
+
     def term(x: Value) -> Value:
-        return e.cast(exp(e, x - _lifted(e, x, top)), "float64")
+        return e.cast(power(e, x - _lifted(e, x, top)), "float64")
 
     total = row.total("float64", term, lambda a, b: a + b, 0.0)
     if wants_log:
         single = total.type.lanes is None
-        value = log(e, e.splat(total, 1) if single else total)
-        value = e.cast(value, dtype)
+        value = _log(e, e.splat(total, 1) if single else total, dtype)
         offset = e.extract(value, 0) if single else value
         row.write(lambda x: x - _lifted(e, x, top) - _lifted(e, x, offset))
     else:
         total = e.cast(total, dtype)
         row.write(lambda x: exp(e, x - _lifted(e, x, top)) / _lifted(e, x, total))
+
+
+def _log(e: Emitter, total: Value, dtype: str) -> Value:
+    """The logarithm of a float64 sum whose largest term is 1, in `dtype`."""
+    if dtype == "float64":
+        return log(e, total)
+    return log1p_above(e, e.cast(total - 1.0, dtype))
 
 
 def _backward(e: Emitter, row: _Row, dtype: str, wants_log: bool) -> None:
@@ -133,7 +223,7 @@ def _backward(e: Emitter, row: _Row, dtype: str, wants_log: bool) -> None:
 
     total = e.cast(row.total("float64", term, lambda a, b: a + b, 0.0), dtype)
     if wants_log:
-        row.write(lambda g, y: g - exp(e, y) * _lifted(e, g, total))
+        row.write(lambda g, y: g - exp_below(e, y) * _lifted(e, g, total))
     else:
         row.write(lambda g, y: y * (g - _lifted(e, g, total)))
 
@@ -176,7 +266,10 @@ def build(spec: SoftmaxSpec, target: Target) -> Kernel:
         else:
 
             def several(index: Value, lanes: int, left: Value | None) -> None:
-                row = _Across(e, spec, operands, index, lanes, left, spans[-1])
+                if spec.held:
+                    row = _Held(e, spec, operands, index, lanes, left)
+                else:
+                    row = _Across(e, spec, operands, index, lanes, left, spans[-1])
                 passes(e, row, dtype, spec.log)
 
             along(e, spans[axis], lanes, masked, several)
