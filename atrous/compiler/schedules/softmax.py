@@ -97,8 +97,8 @@ class _Held(_Row):
     def _at(self, operand: Operand, place: int) -> Operand:
         """The operand at a place of the axis."""
         walk = "strided" if operand.walk == "rows" else operand.walk
-        place = self.e.constant(place, "int64")
-        return replace(operand.moved(self.e, place, self.spec.kept), walk=walk)
+        index = self.e.constant(place, "int64")
+        return replace(operand.moved(self.e, index, self.spec.kept), walk=walk)
 
     def _columns(self, operand: Operand) -> list[Value]:
         """Each element of the axis, of all rows at hand."""
@@ -266,6 +266,7 @@ def build(spec: SoftmaxSpec, target: Target) -> Kernel:
         else:
 
             def several(index: Value, lanes: int, left: Value | None) -> None:
+                row: _Row
                 if spec.held:
                     row = _Held(e, spec, operands, index, lanes, left)
                 else:
