@@ -179,6 +179,11 @@ class Instructions:
             pointer.type, text, element=pointer.element, label=pointer.label
         )
 
+    def forget(self) -> None:
+        """What was loaded before counts as changed: it is not kept for later loads,
+        and those are not moved up to here. Costs no instruction."""
+        self._lines.append('  call void asm sideeffect "", "~{memory}"()')
+
     @staticmethod
     def memory_type(type: Type) -> Type:
         """How a type lies in memory: truth takes a byte."""

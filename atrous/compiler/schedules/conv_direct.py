@@ -323,20 +323,24 @@ class Writer(BlockWriter):
         e, facts = self.e, self.facts
         unrolled = length if length * len(totals) <= 192 else 4
         turns = length // unrolled if unrolled else 0
-        if turns > 1:
-            with e.loop("j", turns * unrolled, step=unrolled, carry=totals) as j:
-                for step in range(unrolled):
-                    j.carry = self.step(
-                        width,
-                        x + (j.index + step),
-                        w + (j.index + step) * facts.tile_channels,
-                        j.carry,
-                    )
-            totals, done = j.carry, turns * unrolled
-        else:
-            done = 0
-        for step in range(done, length):
-            totals = self.step(width, x + step, w + step * facts.tile_channels, totals)
+        done = turns * unrolled if turns > 1 else 0
+        if done:
+            with e.loop("j", done, step=unrolled, carry=totals) as j:
+                here, weights = x + j.index, w + j.index * facts.tile_channels
+                j.carry = self.steps(width, 0, unrolled, here, weights, j.carry)
+            totals = j.carry
+        return self.steps(width, done, length, x, w, totals)
+
+    def steps(self, width, first, last, x, w, totals):
+        """Some values of the run. Where runs of neighbouring pixels overlap, a later
+        step reads what an earlier one has: LLVM would keep it, and spill the sums, did
+        it know."""
+        overlap = self.facts.pixel < last - first
+        for step in range(first, last):
+            if overlap and step > first:
+                self.e.forget()
+            weights = w + step * self.facts.tile_channels
+            totals = self.step(width, x + step, weights, totals)
         return totals
 
     def step(self, width, x, w, totals):
