@@ -46,6 +46,9 @@ CASES = {
     "thin volume": spec((2, 16, 1, 9, 8), 16, 3, padding=1),
     "flat kernel": spec((1, 16, 4, 9, 8), 24, (1, 3, 3), padding=(0, 1, 1)),
     "row kernel": spec((1, 16, 9, 9), 24, (1, 3), padding=(0, 1)),
+    "five taps": spec((1, 16, 9, 11), 24, 5, padding=2),
+    "five taps in a signal": spec((2, 16, 33), 24, 5, padding=1),
+    "five taps in a volume": spec((1, 16, 6, 5, 7), 16, 5, padding=2),
     "many images": spec((20, 16, 7, 7), 16, 3, padding=1),
     "long sums": spec((1, 150, 6, 6), 70, 3, padding=1),
     "one-sided padding": spec(
@@ -171,7 +174,7 @@ def test_reaches_every_corner_of_a_tile():
             np.testing.assert_array_equal(where, expected)
 
 
-@pytest.mark.parametrize(("outputs", "taps"), [(1, 1), (2, 3), (4, 3)])
+@pytest.mark.parametrize(("outputs", "taps"), [(1, 1), (2, 3), (4, 3), (2, 5)])
 def test_matrices_are_exact(outputs, taps):
     left, filters, inputs = matrices(outputs, taps)
     r = random.Random(0)
@@ -240,7 +243,7 @@ def test_choice(monkeypatch):
     assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, stride=2))
     assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, dilation=2))
     assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, groups=2))
-    assert not picked(spec((1, 64, 56, 56), 64, 5, padding=1))
+    assert not picked(spec((1, 64, 56, 56), 64, 7, padding=1))
     assert not picked(spec((1, 64, 56, 56), 64, 3, dtype="float64"))
     assert not picked(spec((1, 4, 56, 56), 64, 3))
     monkeypatch.setenv("ATROUS_SCHEDULE", "direct")

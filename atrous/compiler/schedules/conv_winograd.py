@@ -3,7 +3,8 @@
 Three taps on the last axes, at step 1: a tile of 4 × 4 results takes 36 products
 instead of 144, in one dimension 6 instead of 12. Depth is summed directly (see
 winograd_kernels), so that the error stays near the direct schedule's. The tile on each
-axis is 4 or, where that would mostly compute what nobody asks for, 2.
+axis is 4 or, where that would mostly compute what nobody asks for, 2. With five taps it
+is 2: 36 products instead of 100.
 
 A value that is not finite would spread over its tile, so the kernel reports one that
 comes out, and the caller solves again directly: NaN and inf are where torch has them.
@@ -37,13 +38,15 @@ CHUNKS = 16
 #: still has TILES_A_PART.
 PARTS = 4
 TILES_A_PART = 384
+#: The outputs of a tile along one axis, by the number of taps.
+TILES = {1: (1,), 3: (4, 2), 5: (2,)}
 #: An axis that is not there: one position, one tap.
 _UNIT = Axis(count=1, step=1, offsets=(0,), taps=(0,), size=1)
 
 
 def handles(taps: Taps) -> bool:
-    """Whether the schedule can compute this: three neighbouring taps on the last axis,
-    three or one on the one before, up to three in depth, at step 1."""
+    """Whether the schedule can compute this: three or five neighbouring taps on the
+    last axis, those or one on the axis before, a few in depth, all at step 1."""
     if taps.groups != 1 or len(taps.axes) > 3 or taps.dtype != "float32":
         return False
     if not taps.batch * taps.pixels or min(taps.source_channels, taps.channels) < FEW:
@@ -54,26 +57,31 @@ def handles(taps: Taps) -> bool:
         and axis.step == axis.stride == 1
         and axis.size > 0
         for axis, allowed in zip(
-            reversed(taps.axes), [(3,), (1, 3), (1, 2, 3)], strict=False
+            reversed(taps.axes), [(3, 5), TILES, (1, 2, 3, 5)], strict=False
         )
     )
 
 
-# What the steps cost, in the time of a multiply-add in one lane at its peak (measured
-# on Zen 4): a product of transformed tiles; the transforms of one channel of a tile,
-# for each position; those of one weight.
-PRODUCT, TILE, WEIGHT = 1.25, 14, 1000
+# What steps cost, in the time of one lane's multiply-add at its peak (measured on Zen 4):
+# a product of transformed tiles; the transforms of one channel of a tile, and of one
+# weight, for each position; a call. For the direct schedule, to pack one weight.
+PRODUCT, TILE, WEIGHT, CALL, PACKED = 1.25, 14, 50, 1_000_000, 100
 #: How much of the direct schedule's time it must save at least.
 GAIN = 0.9
 
 
 def cost(taps: Taps, tile: tuple[int, int]) -> float:
-    """The time it takes, in multiply-adds of the direct schedule."""
+    """The time it takes."""
     positions = _positions(taps, tile)
     tiles = taps.batch * three_axes(taps)[0].count * prod(_grid(taps, tile))
     pairs = _pairs(taps)
-    channels = taps.source_channels + taps.channels
-    return tiles * positions * (PRODUCT * pairs + TILE * channels) + WEIGHT * pairs
+    each = PRODUCT * pairs + TILE * (taps.source_channels + taps.channels)
+    return positions * (tiles * each + WEIGHT * pairs) + CALL
+
+
+def direct_cost(taps: Taps) -> float:
+    """The direct schedule's time, in the same unit."""
+    return taps.products + PACKED * taps.taps * taps.source_channels * taps.channels
 
 
 def chosen(taps: Taps, solves_w: bool) -> bool:
@@ -85,7 +93,7 @@ def chosen(taps: Taps, solves_w: bool) -> bool:
     tile = choose_sizes(taps)
     room = WEIGHT_BYTES // (2 if solves_w else 1)
     fits = _weight_bytes(taps, tile) <= room
-    return bool(pinned) or (fits and cost(taps, tile) < GAIN * taps.products)
+    return bool(pinned) or (fits and cost(taps, tile) < GAIN * direct_cost(taps))
 
 
 def three_axes(taps: Taps) -> tuple[Axis, Axis, Axis]:
@@ -147,7 +155,7 @@ def choose_sizes(taps: Taps) -> tuple[int, int]:
     """The tile's outputs on the two axes: those that cost least, among those whose
     weights are not too many."""
     _, y, x = three_axes(taps)
-    rows, columns = ((4, 2) if len(axis.taps) == 3 else (1,) for axis in (y, x))
+    rows, columns = (TILES[len(axis.taps)] for axis in (y, x))
 
     def order(tile: tuple[int, int]) -> tuple[bool, float]:
         return 2 * _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)
@@ -161,9 +169,12 @@ def _block(weights: Weights, tiles: int, solves_w: bool) -> int:
     add up to then stays in the L1."""
     if not solves_w:
         return min(tiles, 24)
-    each = weights.depth * weights.source_channels + weights.channels
-    each *= weights.positions * ITEMSIZES[weights.dtype]
-    return min(tiles, max(24, min(96, GRADIENT_BYTES // each)))
+    # Weights read and written once a block weigh as much as the tiles' transforms.
+    c, k = weights.source_channels, weights.channels
+    most = GRADIENT_BYTES // (
+        weights.positions * (weights.depth * c + k) * ITEMSIZES[weights.dtype]
+    )
+    return min(tiles, max(24, min(128, c * k // (c + k), most)))
 
 
 @lru_cache(maxsize=1024)
@@ -204,7 +215,11 @@ def plan(
     depth_a_block = -(-z.count // depth_blocks)
     depth_blocks = -(-z.count // depth_a_block)
     kernel = Winograd(weights, solves_w, width, block, taps.bias, taps.activation)
-    reaches = (0, *(n * m + 2 for n, m in zip((tiles_y, tiles_x), tile, strict=True)))
+    reaches = (
+        0,
+        tiles_y * tile[0] + len(y.taps) - 1,
+        tiles_x * tile[1] + len(x.taps) - 1,
+    )
     maps = _maps((z, y, x), reaches)
     chunks = tile_blocks * depth_blocks
     if solves_w:

@@ -590,11 +590,17 @@ class Writer:
             sums = [zero] * (facts.width * w.vectors)
             sums = self.sum_channels(here, e.opaque(u), terms, sums)
             place = e.opaque(to + r.index * facts.result_row)
-            for i, total in enumerate(sums):
-                t, v = divmod(i, w.vectors)
-                at = place + (t * facts.result_row + v * w.lanes)
-                before = e.select(fresh, zero, e.load(at, w.lanes))
-                e.store(total + before, at)
+            places = [
+                place + (t * facts.result_row + v * w.lanes)
+                for t in range(facts.width)
+                for v in range(w.vectors)
+            ]
+            with e.when(fresh, "the first part"):
+                for total, at in zip(sums, places, strict=True):
+                    e.store(total, at)
+            with e.when(~fresh, "a later part"):
+                for total, at in zip(sums, places, strict=True):
+                    e.store(e.load(at, w.lanes) + total, at)
 
     def sum_channels(
         self, x: Value, u: Value, terms: int, sums: list[Value]
@@ -614,7 +620,10 @@ class Writer:
 
         with e.loop("c", whole, step=UNROLLED, carry=sums) as c:
             for i in range(UNROLLED):
-                c.carry = step(x + (c.index + i), u + (c.index + i) * w.block, c.carry)
+                here = u + (c.index + i) * w.block
+                for line in range(0, w.block * 4, 64):  # the next part follows this one
+                    e.prefetch(here + (terms * w.block + line // 4))
+                c.carry = step(x + (c.index + i), here, c.carry)
         sums = c.carry
         for i in range(whole, terms):
             sums = step(x + i, u + i * w.block, sums)
