@@ -322,3 +322,26 @@ def test_an_output_without_gradient_has_no_history():
 
     doubled, mask = Twice.apply(leaf(1.0), torch.ones(1))
     assert doubled.requires_grad and not mask.requires_grad
+
+
+def test_only_inputs_is_taken_and_told_to_be_without_effect():
+    x = leaf(2.0)
+    (slope,) = torch.autograd.grad((x * x).sum(), x, only_inputs=True)
+    assert slope.tolist() == [4.0]
+    with pytest.warns(FutureWarning, match="only_inputs argument is deprecated"):
+        torch.autograd.grad((x * x).sum(), x, only_inputs=False)
+
+
+def test_the_third_derivative_of_batch_norm_is_that_of_finite_differences():
+    """PyTorch's own is not: it takes the batch's statistics for constants there."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    norm = torch.nn.functional.batch_norm
+
+    def second(x):
+        out = (norm(x, None, None, training=True) ** 3).mean((0, 2)).exp().sum()
+        (g,) = torch.autograd.grad(out, x, create_graph=True)
+        (h,) = torch.autograd.grad((g * g).sum(), x, create_graph=True)
+        return h
+
+    assert gradcheck(second, (x,))

@@ -193,3 +193,30 @@ def test_unknown_profile():
         "set_printoptions: profile is 'long', "
         "expected one of 'default', 'short', 'full'"
     )
+
+
+NAMED = """
+x @ T.ones(4)|T.ones(3) @ x|x.mv(T.ones(4))|x.std()|x.std(0)|x.var(1)|T.lerp(x, -x, 0.5)
+T.lerp(x, -x, T.tensor(0.5))|T.addmm(x, T.eye(3), x)|x.addcmul(x, x)|x.addcdiv(x, x)
+x**x|2**x|x**3|F.linear(x, T.ones(2, 4), T.ones(2))|F.linear(x, T.ones(2, 4))
+"""
+
+
+@pytest.mark.parametrize("expression", NAMED.strip().replace("\n", "|").split("|"))
+def test_one_operation_has_one_name(expression):
+    printed = []
+    for T in (torch, atrous):
+        x = (T.arange(12.0).reshape(3, 4) + 1).requires_grad_()
+        out = eval(expression, {"T": T, "F": T.nn.functional, "x": x})
+        printed.append(repr(out))
+    assert printed[1] == printed[0]
+
+
+def test_the_bias_is_a_layers_first_input():
+    names = []
+    for T in (torch, atrous):
+        hidden = T.nn.functional.relu(T.nn.Linear(2, 2)(T.ones(1, 2)))
+        node = T.nn.Linear(2, 2)(hidden).grad_fn
+        names.append([each[0].name().split(":")[-1] for each in node.next_functions])
+    ours, theirs = names[1], names[0]
+    assert ours[:2] == [theirs[0].removeprefix("struct torch"), theirs[1]]

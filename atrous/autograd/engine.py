@@ -7,6 +7,7 @@ recursion, so depth is bounded by memory alone.
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
@@ -55,6 +56,7 @@ def grad(
     grad_outputs=None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -64,6 +66,14 @@ def grad(
     With `create_graph=True` they can be differentiated again.
     Raises RuntimeError if an input is not in the graph, unless `allow_unused`.
     """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True)."
+            " To accumulate gradient for other parts of the graph, please use"
+            " torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if is_grads_batched:
         raise NotImplementedError("grad: is_grads_batched=True is not offered.")
     if materialize_grads and allow_unused is False:

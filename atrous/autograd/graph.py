@@ -188,6 +188,13 @@ def accumulator(leaf) -> AccumulateGrad:
     return node
 
 
+def renamed(out, name: str):
+    """`out`, fresh from several operations; its node prints as torch's single one."""
+    if out.requires_grad:
+        out.grad_fn.__class__ = node_type(name)
+    return out
+
+
 def needs_recording(inputs) -> bool:
     """Would an operation on `inputs` be recorded now?"""
     if modes.recording:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from .. import compiler, dtypes
-from ..autograd import record
+from ..autograd import record, renamed
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .operands import broadcast_shapes, evaluate, stored, with_out
@@ -99,7 +99,8 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     """(m, k) · (k) -> (m)."""
     _rank("mv", "input", input, 2)
     _rank("mv", "vec", vec, 1)
-    return _multiplied("mv", "MvBackward0", input, vec.unsqueeze(1)).squeeze(1)
+    product = _multiplied("mv", "MvBackward0", input, vec.unsqueeze(1)).squeeze(1)
+    return renamed(product, "MvBackward0")
 
 
 @with_out
@@ -152,7 +153,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if a == b == 1:
         return dot(input, other)
     if a == 1:
-        return matmul(input.unsqueeze(0), other).squeeze(-2)
+        row = matmul(input.unsqueeze(0), other).squeeze(-2)
+        return renamed(row, "SqueezeBackward4")
+    if b == 1 and a == 2:
+        return mv(input, other)
     if b == 1:
         return matmul(input, other.unsqueeze(1)).squeeze(-1)
     if a == b == 2:
@@ -208,7 +212,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1) -> Tens
     """beta · input + alpha · mat1 · mat2."""
     _rank("addmm", "mat1", mat1, 2)
     _rank("addmm", "mat2", mat2, 2)
-    return _plus(input, mm(mat1, mat2), beta, alpha)
+    return renamed(_plus(input, mm(mat1, mat2), beta, alpha), "AddmmBackward0")
 
 
 @with_out
@@ -277,14 +281,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             rows = g.reshape(-1, g.shape[-1])
             return rows.mT.matmul(input.reshape(-1, input.shape[-1]))
 
-        return (lambda: g.matmul(weight)), by_weight, g
+        gradients = (lambda: g.matmul(weight)), by_weight
+        return gradients if bias is None else (g, *gradients)
 
-    node = (
-        "AddmmBackward0" if bias is not None and input.dim() == 2 else "ViewBackward0"
-    )
     if bias is None:
         node = "MmBackward0" if input.dim() == 2 else "UnsafeViewBackward0"
-    return record(out, node, (input, weight, bias), formula, (input, weight))
+        return record(out, node, (input, weight), formula, (input, weight))
+    node = "AddmmBackward0" if input.dim() == 2 else "ViewBackward0"
+    return record(out, node, (bias, input, weight), formula, (input, weight))
 
 
 def bilinear(input1, input2, weight, bias=None) -> Tensor:

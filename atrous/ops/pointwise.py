@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import dtypes
-from ..autograd import needs_recording, record
+from ..autograd import needs_recording, record, renamed
 from ..autograd.modes import modes
 from ..dtypes import dtype
 from ..tensor import Tensor
@@ -511,7 +511,10 @@ def pow(input, exponent) -> Tensor:
             )
         if input.dtype.is_floating_point and exponent == 2:
             return square(input)
-    return _pow(input, exponent)
+    out = _pow(input, exponent)
+    if not isinstance(exponent, Tensor):
+        return out
+    return renamed(out, f"PowBackward{1 if isinstance(input, Tensor) else 2}")
 
 
 def _share(g, beaten, tied):
@@ -748,21 +751,24 @@ def clamp_max(input: Tensor, max) -> Tensor:
 @with_out
 def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
     """input + weight · (end − input)."""
-    return input + (end - input) * weight
+    node = f"LerpBackward{isinstance(weight, Tensor):d}"
+    return renamed(input + (end - input) * weight, node)
 
 
 @with_out
 def addcmul(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
     """input + value · tensor1 · tensor2."""
     product = tensor1 * tensor2
-    return input + (product if value == 1 else product * value)
+    out = input + (product if value == 1 else product * value)
+    return renamed(out, "AddcmulBackward0")
 
 
 @with_out
 def addcdiv(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
     """input + value · tensor1 / tensor2."""
     quotient = tensor1 / tensor2
-    return input + (quotient if value == 1 else quotient * value)
+    out = input + (quotient if value == 1 else quotient * value)
+    return renamed(out, "AddcdivBackward0")
 
 
 @with_out

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from .. import compiler, dtypes
-from ..autograd import record
+from ..autograd import record, renamed
 from ..dtypes import dtype
 from ..tensor import Tensor
 from . import arguments
@@ -407,7 +407,8 @@ def var(
     input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None
 ) -> Tensor:
     """The mean squared distance from the mean, over count − correction."""
-    return _moments("var", input, dim, unbiased, correction, keepdim)[0]
+    variance = _moments("var", input, dim, unbiased, correction, keepdim)[0]
+    return renamed(variance, "VarBackward0")
 
 
 @with_out
@@ -415,7 +416,8 @@ def std(
     input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None
 ) -> Tensor:
     """The standard deviation: √var."""
-    return _moments("std", input, dim, unbiased, correction, keepdim)[0].sqrt()
+    variance = _moments("std", input, dim, unbiased, correction, keepdim)[0]
+    return renamed(variance.sqrt(), "StdBackward0")
 
 
 @arguments.numpy_words
