@@ -84,8 +84,12 @@ def assembly(text: str, target: Target) -> str:
 
 @functools.cache
 def _engine():
-    """The linker. It is never disposed of: worker threads live in its code."""
-    engine = _llvm().create_lljit_compiler()
+    """The linker. It is never disposed of: worker threads live in its code.
+
+    JITLink lays an object's code and constants out in one piece. The older linker maps
+    them apart: with gigabytes of arrays between them, code that reaches ±2 GB aborts.
+    """
+    engine = _llvm().create_lljit_compiler(use_jit_link=os.name == "posix")
     engine._owned = True
     return engine
 
