@@ -224,6 +224,7 @@ class _GradientWriter(conv_weights.Writer):
         mask = masks[0] if facts.layout == "slabless" else None
         totals, result = iter(totals), []
         for x in sources:
+            e.forget()  # or LLVM would load all of them first, and spill the sums
             x = x + q * facts.pixel
             for s in range(width):
                 value = e.load(x + s * facts.tap, facts.lanes, mask)

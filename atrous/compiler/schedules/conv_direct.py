@@ -332,12 +332,10 @@ class Writer(BlockWriter):
         return self.steps(width, done, length, x, w, totals)
 
     def steps(self, width, first, last, x, w, totals):
-        """Some values of the run. Where runs of neighbouring pixels overlap, a later
-        step reads what an earlier one has: LLVM would keep it, and spill the sums, did
-        it know."""
-        overlap = self.facts.pixel < last - first
+        """Some values of the run, one after the other: LLVM would load for several
+        steps at once, keep what overlapping runs share, and spill the sums."""
         for step in range(first, last):
-            if overlap and step > first:
+            if step > first:
                 self.e.forget()
             weights = w + step * self.facts.tile_channels
             totals = self.step(width, x + step, weights, totals)

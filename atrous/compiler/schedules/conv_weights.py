@@ -288,6 +288,7 @@ class Writer(BlockWriter):
         if not facts.spread_y:
             row = vectors(y)
         for x in sources:
+            e.forget()  # or LLVM would load all of them first, and spill the sums
             if facts.spread_y:
                 row = vectors(x)
             for s in range(width):
