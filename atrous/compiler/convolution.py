@@ -94,12 +94,46 @@ def _solve_y(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
 def _solve_x(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
     if spec.border != "zeros" and any(a or b for a, b in spec.padding):
         return _fold_border(spec, given, bias, target)
+    if _tiles_rows(spec):
+        return _solve_x_by_rows(spec, given, bias, target)
     x = _result(spec, "x")
     if x.size:
         w = _groups(spec, given["w"]).swapaxes(1, 2)
         for taps in input_gradient(spec):
             _tap_convolution(taps, given["y"], w, bias, x, target)
     return x
+
+
+def _tiles_rows(spec: ConvSpec) -> bool:
+    """Whether the kernels of neighbouring outputs meet along rows without overlap."""
+    stride = spec.stride[-1]
+    return (
+        spec.groups == 1
+        and stride == spec.kernel[-1] > 1
+        and spec.dilation[-1] == 1
+        and spec.padding[-1] == (0, 0)
+        and spec.size[-1] % stride == 0
+    )
+
+
+def _solve_x_by_rows(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+    """x where `_tiles_rows`: the phases of a row are channels that lie side by side."""
+    phases, size = spec.stride[-1], spec.size[-1]
+    folded = replace(
+        spec,
+        in_channels=spec.in_channels * phases,
+        size=(*spec.size[:-1], size // phases),
+        kernel=(*spec.kernel[:-1], 1),
+        stride=(*spec.stride[:-1], 1),
+    )
+    w = np.moveaxis(given["w"], -1, 1).reshape(folded.shapes["w"])
+    if bias is not None:
+        bias = np.tile(bias.reshape(-1), phases)
+    x = _solve_x(folded, {"w": w, "y": given["y"]}, bias, target)
+    by_position = np.moveaxis(x, 1, -1).reshape(
+        spec.batch, *spec.size, spec.in_channels
+    )
+    return np.moveaxis(by_position, -1, 1)
 
 
 def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
