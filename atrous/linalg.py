@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
+from .ops import extremes, reduce, vector_norms
 from .ops import matmul as products
-from .ops import reduce
 
 matmul, multi_dot = products.matmul, lambda tensors: products.chain_matmul(*tensors)
 
 
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """The norm of order `ord` of the vectors along `dim` (None: of all elements)."""
-    return reduce.norm(x, ord, dim, keepdim, dtype, out=out)
+    return vector_norms.norm(x, ord, dim, keepdim, dtype, out=out)
 
 
 def vecdot(x, y, *, dim: int = -1, out=None):
@@ -35,13 +35,13 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
             f"linalg.norm: order '{ord}' is for two axes, not dim={dim}."
         )
     order = 2 if ord is None else ord
-    return reduce.norm(A, order, dim, keepdim, dtype, out=out)
+    return vector_norms.norm(A, order, dim, keepdim, dtype, out=out)
 
 
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """The norm of matrices: "fro", 1, −1, inf or −inf; not those of singular values."""
     if ord == "fro":
-        return reduce.norm(A, 2, dim, keepdim, dtype, out=out)
+        return vector_norms.norm(A, 2, dim, keepdim, dtype, out=out)
     if isinstance(ord, str) or abs(ord) not in (1, math.inf):
         raise NotImplementedError(
             f"linalg.matrix_norm: order {ord!r} takes singular values, which are not"
@@ -50,7 +50,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     rows, columns = (axis % A.dim() for axis in dim)
     summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
     totals = reduce.sum(A.abs(), summed, True, dtype=dtype)
-    pick = reduce.amax if ord > 0 else reduce.amin
+    pick = extremes.amax if ord > 0 else extremes.amin
     if ord > 0 and not totals.shape[chosen]:
         pick = reduce.sum  # of nothing: the norm of an empty matrix is 0
     result = pick(totals, chosen, True)

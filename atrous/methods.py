@@ -7,17 +7,24 @@ in-place form, derived by `inplace`.
 from __future__ import annotations
 
 from .ops import (
+    NAMES,
     activation,
+    arithmetic,
     broadcast,
+    choice,
     compare,
+    comparison,
     convert,
     create,
+    elementwise,
+    extremes,
     index,
     mask,
+    mathematics,
     matmul,
     order,
     parts,
-    pointwise,
+    quantiles,
     rearrange,
     reduce,
     sample,
@@ -25,6 +32,7 @@ from .ops import (
     scatter,
     softmax,
     subscript,
+    vector_norms,
     views,
     windows,
 )
@@ -46,14 +54,13 @@ POINTWISE = """
 
 #: Methods without an in-place form, by module.
 PLAIN = {
-    pointwise: """
-        isnan isinf isfinite isposinf isneginf signbit positive clone
-    """.split(),
+    mathematics: "isnan isinf isfinite isposinf isneginf signbit positive".split(),
     reduce: """
-        sum nansum mean nanmean prod max min amax amin aminmax argmax argmin any all var
-        std norm logsumexp median nanmedian mode quantile nanquantile count_nonzero dist
-        trace
+        sum nansum mean nanmean prod any all var std count_nonzero trace
     """.split(),
+    extremes: "max min amax amin aminmax argmax argmin".split(),
+    vector_norms: "norm logsumexp dist".split(),
+    quantiles: "median nanmedian mode quantile nanquantile".split(),
     matmul: """
         matmul mm bmm mv dot vdot inner outer ger addmm addmv addbmm baddbmm addr
     """.split(),
@@ -76,7 +83,7 @@ PLAIN = {
         tile tril triu kron
     """.split(),
     convert: """
-        apply_ contiguous copy_ cpu cuda fill_ map_ pin_memory resize_ resize_as_
+        apply_ clone contiguous copy_ cpu cuda fill_ map_ pin_memory resize_ resize_as_
         share_memory_ to type_as zero_
     """.split(),
     sample: """
@@ -125,7 +132,7 @@ def _reflected(function):
 
 def _where(self: Tensor, condition, other) -> Tensor:
     """This tensor's elements where `condition` holds, else those of `other`."""
-    return pointwise.where(condition, self, other)
+    return choice.where(condition, self, other)
 
 
 #: Methods whose name is not the function's.
@@ -139,10 +146,10 @@ RENAMED = {
     "__iter__": subscript.iterate,
     "__matmul__": matmul.matmul,
     "__rmatmul__": _reflected(matmul.matmul),
-    "__neg__": pointwise.neg,
-    "__pos__": pointwise.positive,
-    "__abs__": pointwise.abs,
-    "__invert__": pointwise.bitwise_not,
+    "__neg__": mathematics.neg,
+    "__pos__": mathematics.positive,
+    "__abs__": mathematics.abs,
+    "__invert__": mathematics.bitwise_not,
 }
 
 
@@ -150,7 +157,7 @@ def _operator(function):
     """An operator leaves to the other operand what it does not know."""
 
     def operator(self, other):
-        if isinstance(other, pointwise.OPERANDS):
+        if isinstance(other, elementwise.OPERANDS):
             return function(self, other)
         return NotImplemented
 
@@ -158,24 +165,24 @@ def _operator(function):
 
 
 OPERATORS = {
-    "add": pointwise.add,
-    "sub": pointwise.sub,
-    "mul": pointwise.mul,
-    "truediv": pointwise.div,
-    "floordiv": pointwise.floor_divide,
-    "mod": pointwise.remainder,
-    "pow": pointwise.pow,
-    "and": pointwise.bitwise_and,
-    "or": pointwise.bitwise_or,
-    "xor": pointwise.bitwise_xor,
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "mul": arithmetic.mul,
+    "truediv": arithmetic.div,
+    "floordiv": arithmetic.floor_divide,
+    "mod": arithmetic.remainder,
+    "pow": arithmetic.pow,
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
 }
-COMPARISONS = {name: getattr(pointwise, name) for name in "eq ne lt le gt ge".split()}
+COMPARISONS = {name: getattr(comparison, name) for name in "eq ne lt le gt ge".split()}
 
 
 def install() -> None:
     """Give Tensor its methods; called once, when the package is imported."""
     for name in POINTWISE:
-        function = getattr(pointwise, name)
+        function = NAMES[name]
         setattr(Tensor, name, function)
         setattr(Tensor, f"{name}_", inplace(function, f"{name}_"))
     for module, names in PLAIN.items():

@@ -10,10 +10,11 @@ import math
 from .. import dtypes
 from ..autograd import needs_recording, record
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .derivative import elementwise
+from .elementwise import X, Y, Z
 from .operands import evaluate
 from .operands import inplace as writing
-from .pointwise import X, Y, Z, check_tensor
 
 __all__ = [
     "celu",

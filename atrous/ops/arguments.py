@@ -109,3 +109,12 @@ def tensors(sequence, name: str) -> list[Tensor]:
                 f" {type(each).__name__}"
             )
     return found
+
+
+def check_tensor(name: str, argument: str, value) -> None:
+    """TypeError unless `value` is a Tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name}(): argument '{argument}' must be Tensor, not"
+            f" {type(value).__name__}"
+        )

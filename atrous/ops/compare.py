@@ -7,7 +7,7 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from ..tensor import is_tensor as is_tensor
 from . import operands
-from .pointwise import check_tensor
+from .arguments import check_tensor
 
 __all__ = """
     allclose can_cast equal is_complex is_floating_point is_nonzero is_same_size

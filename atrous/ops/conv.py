@@ -18,9 +18,9 @@ from ..autograd import record
 from ..compiler.spec import BORDERS, ConvSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .conv_refusals import check_border, check_channels, check_operands, refusal
 from .operands import evaluate
-from .pointwise import check_tensor
 from .sizes import KERNEL, SPATIAL, at_least, by, per_axis
 
 __all__ = [

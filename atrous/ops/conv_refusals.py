@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import dtypes
 from ..errors import operands as worded
 from ..tensor import Tensor
-from .pointwise import check_tensor
+from .arguments import check_tensor
 from .sizes import KERNEL, SPATIAL, by
 
 

@@ -24,8 +24,8 @@ from ..tensor import Tensor
 from .arguments import integers
 from .broadcast import expand
 from .copying import copied, move, scalar
-from .operands import check_writable, write
-from .pointwise import clone, to_dtype
+from .elementwise import X
+from .operands import check_writable, evaluate, write
 
 __all__ = "fill fill_ zero_".split()
 
@@ -294,3 +294,20 @@ def _put_all(self: Tensor, results: list) -> Tensor:
     held = [scalar(each, self.dtype) for each in values.ravel()]
     array = np.asarray(held, self._array.dtype).reshape(values.shape)
     return write(self, Tensor._of(array, self.dtype))
+
+
+def to_dtype(input: Tensor, kind: dtype, copy: bool = False) -> Tensor:
+    """The values in another dtype; the tensor itself if it has it already."""
+    if input.dtype is kind:
+        return clone(input) if copy else input
+    source = input.dtype
+    out = evaluate(X, (input,), None, kind)
+    if not kind.is_floating_point:
+        return out
+    return record(out, "ToCopyBackward0", (input,), lambda g: (lambda: g.to(source),))
+
+
+def clone(input: Tensor, *, memory_format=None) -> Tensor:
+    """A copy in memory of its own."""
+    out = evaluate(X, (input,), None, input.dtype)
+    return record(out, "CloneBackward0", (input,), lambda g: (g,))

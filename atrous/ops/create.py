@@ -13,11 +13,10 @@ from ..device import contiguous_format, preserve_format, strided, usable
 from ..dtypes import dtype
 from ..storage import contiguous_strides
 from ..tensor import Size, Tensor
-from .arguments import integers
+from .arguments import check_tensor, integers
 from .copying import filled, order_of
 from .data import as_tensor, checked_dtype, from_data, tensor
 from .operands import with_out
-from .pointwise import check_tensor
 
 __all__ = """
     empty empty_like empty_strided full full_like ones ones_like scalar_tensor zeros

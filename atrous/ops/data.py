@@ -250,8 +250,32 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 
 
 def from_dlpack(ext_tensor) -> Tensor:
-    """A tensor over the memory of anything that speaks DLPack."""
+    """A tensor over the memory of anything that speaks DLPack, or of its capsule."""
+    if type(ext_tensor).__name__ == "PyCapsule":
+        return Tensor._sharing(np.asarray(_OfCapsule(ext_tensor)))
     return Tensor._sharing(np.from_dlpack(ext_tensor))
+
+
+class _OfCapsule:
+    """A bare capsule, dressed as the object that NumPy asks for one.
+
+    NumPy takes the memory of an old capsule for read-only, which in torch it is not.
+    """
+
+    def __init__(self, capsule):
+        self.capsule = capsule
+        self.array = np.from_dlpack(self)
+        place = self.array.__array_interface__["data"][0]
+        self.__array_interface__ = {
+            **self.array.__array_interface__,
+            "data": (place, False),
+        }
+
+    def __dlpack__(self, **options):
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # a CPU's memory
 
 
 def frombuffer(

@@ -16,8 +16,8 @@ from .. import compiler
 from ..autograd import needs_recording, record
 from ..dtypes import dtype
 from ..tensor import Tensor
+from .elementwise import zeros_like
 from .operands import broadcast_shapes, evaluate, lowered, stored
-from .pointwise import zeros_like
 
 ZERO, ONE = ("const", 0), ("const", 1)
 

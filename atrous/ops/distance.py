@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .broadcast import broadcast_tensors
 from .operands import result_type
-from .pointwise import check_tensor
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
 

@@ -11,8 +11,8 @@ import warnings
 
 from .. import random
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .operands import inplace as writing
-from .pointwise import check_tensor
 
 __all__ = ["alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout"]
 

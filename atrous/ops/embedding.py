@@ -8,8 +8,8 @@ from .. import compiler, dtypes
 from ..autograd import record
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .operands import stored
-from .pointwise import check_tensor
 
 
 def embedding(

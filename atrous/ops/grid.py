@@ -15,9 +15,10 @@ from collections.abc import Callable
 from .. import dtypes
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
+from .choice import where
 from .create import tensor
 from .join import stack
-from .pointwise import check_tensor, where
 
 MODES = ("bilinear", "nearest", "bicubic")
 BORDERS = ("zeros", "border", "reflection")

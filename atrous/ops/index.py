@@ -10,11 +10,10 @@ import numpy as np
 from .. import dtypes
 from ..autograd import record
 from ..tensor import Tensor
-from .arguments import axis
+from .arguments import axis, check_tensor
 from .copying import zeros_of
 from .keys import ALL, at
 from .operands import stored, with_out
-from .pointwise import check_tensor
 from .subscript import add_at
 
 __all__ = "index_add index_copy index_fill index_select put take".split()

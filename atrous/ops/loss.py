@@ -13,7 +13,7 @@ from .. import compiler, dtypes
 from ..autograd import is_grad_enabled, record
 from ..errors import operands as worded
 from ..tensor import Tensor
-from .pointwise import check_tensor
+from .arguments import check_tensor
 from .softmax import log_softmax
 
 REDUCTIONS = ("none", "mean", "sum")

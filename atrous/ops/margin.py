@@ -10,11 +10,14 @@ from .. import dtypes
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .activation import logsigmoid
+from .arguments import check_tensor
+from .choice import where
 from .derivative import totalled
 from .distance import pairwise_distance
+from .elementwise import X, Y
+from .limits import minimum
 from .loss import reduction_of, total
 from .operands import result_type
-from .pointwise import X, Y, check_tensor, minimum, where
 
 
 def margin_ranking_loss(

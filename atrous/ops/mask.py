@@ -7,10 +7,11 @@ import numpy as np
 from .. import dtypes
 from ..autograd import record
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .copying import scalar, zeros_of
+from .elementwise import X, Y, Z
 from .operands import broadcast_shapes, evaluate, with_out
 from .parts import embed
-from .pointwise import X, Y, Z, check_tensor
 
 __all__ = "argwhere masked_fill masked_scatter masked_select nonzero".split()
 

@@ -14,8 +14,8 @@ from .. import compiler, dtypes
 from ..autograd import record, renamed
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .operands import broadcast_shapes, evaluate, stored, with_out
-from .pointwise import check_tensor
 
 __all__ = """
     matmul mm bmm mv dot vdot inner outer ger addmm addmv addbmm baddbmm addr linear

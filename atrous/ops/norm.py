@@ -13,8 +13,8 @@ from .. import dtypes
 from ..autograd import no_grad
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .operands import write
-from .pointwise import check_tensor
 from .standardise import Statistics, standardised
 
 __all__ = ["group_norm", "layer_norm", "rms_norm"]
@@ -233,7 +233,7 @@ def normalize(
     length = input.norm(p, dim, keepdim=True).clamp_min(eps)
     if out is None:
         return input / length.expand_as(input)
-    from .pointwise import div
+    from .arithmetic import div
 
     return div(input, length.expand_as(input), out=out)
 

@@ -1,8 +1,10 @@
-"""Optimiser steps: one pass over memory for each parameter, whatever the formula.
+"""Optimiser steps: one pass over all parameters, whatever the formula.
 
 A formula is a pure function of values: it gets the parameter `p`, its gradient `g` and
 the optimiser's state, and returns what each becomes. It is traced once into expressions
-of the compiler, and one generated kernel reads and writes every array in place.
+of the compiler, and one generated kernel reads and writes every array in place. Steps
+asked for within `together` wait for its end, where those of one formula and the same
+numbers are one launch, be the parameters ten or a thousand.
 
 Its order of operations is torch's, and so are its roundings: `fma` stands where torch
 adds a multiple in one rounding.
@@ -11,7 +13,9 @@ adds a multiple in one rounding.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 from atrous import compiler
@@ -265,33 +269,115 @@ def adadelta(
     }
 
 
+class _Waiting(threading.local):
+    """The steps that wait for the end of `together`: tensors by problem."""
+
+    steps: dict[tuple, list[list[Tensor]]] | None = None
+    parameters: set[int]
+
+
+_waiting = _Waiting()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Steps asked for within are done at the end, in as few launches as can be."""
+    if _waiting.steps is not None:
+        yield
+        return
+    _waiting.steps, _waiting.parameters = {}, set()
+    try:
+        yield
+        _run_waiting()
+    finally:
+        _waiting.steps = None
+
+
+def _run_waiting() -> None:
+    steps, _waiting.steps, _waiting.parameters = _waiting.steps or {}, {}, set()
+    for problem, rows in steps.items():
+        _run(problem, rows)
+
+
 def step(formula: Callable, *tensors: Tensor | None, **values: float | None) -> None:
     """Run `formula` on `tensors` (p, g, then the state), writing its results in place.
 
     Numbers among `values` are given to the kernel when it runs; booleans and None
     choose between forms of the formula, each of which is a kernel of its own.
     """
-    present = tuple(tensor is not None for tensor in tensors)
-    numbers = [
-        value
-        for value in values.values()
-        if value is not None and not isinstance(value, bool)
-    ]
-    form = tuple(
-        (name, value if value is None or isinstance(value, bool) else "number")
-        for name, value in values.items()
-    )
-    expressions, written = _traced(formula, present, form)
     given = [tensor for tensor in tensors if tensor is not None]
-    compiler.pointwise(
-        expressions,
-        *[tensor._array for tensor in given],
-        scalars=[float(number) for number in numbers],
-        dtypes=tuple(tensor.dtype.name for tensor in given),
-        out=[given[place]._array for place in written],
+    problem = (
+        formula,
+        tuple([tensor is not None for tensor in tensors]),
+        tuple(values.items()),
+        tuple([tensor.dtype.name for tensor in given]),
     )
-    for place in written:
-        given[place]._bump()
+    if _waiting.steps is None:
+        _run(problem, [given])
+        return
+    if id(given[0]) in _waiting.parameters:  # the same one again: one after the other
+        _run_waiting()
+    _waiting.parameters.add(id(given[0]))
+    _waiting.steps.setdefault(problem, []).append(given)
+
+
+def _run(problem: tuple, rows: list[list[Tensor]]) -> None:
+    """One formula with the same numbers, on the tensors of each row."""
+    formula, present, values, names = problem
+    form = tuple(
+        (name, "number" if _is_number(value) else value) for name, value in values
+    )
+    numbers = [float(value) for name, value in values if _is_number(value)]
+    expressions, written = _traced(formula, present, form)
+    arrays = [[tensor._array for tensor in given] for given in rows]
+    alike: list[list] = []
+    others: list[list] = []
+    for row in arrays:
+        (alike if _lie_alike(row) else others).append(row)
+    if alike:
+        compiler.pointwise_each(
+            expressions, alike, scalars=numbers, dtypes=names, written=written
+        )
+    for row in others:
+        compiler.pointwise(
+            expressions,
+            *row,
+            scalars=numbers,
+            dtypes=names,
+            out=[row[place] for place in written],
+        )
+    for given in rows:
+        for place in written:
+            given[place]._bump()
+
+
+def _is_number(value: float | bool | None) -> bool:
+    return value is not None and not isinstance(value, bool)
+
+
+def _lie_alike(row: list) -> bool:
+    """Whether the arrays are dense and have their elements in the same order."""
+    first = row[0]
+    shape, strides, itemsize = first.shape, first.strides, first.itemsize
+    if all([each.flags.c_contiguous and each.shape == shape for each in row]):
+        return True
+    if any([each.strides != strides or each.shape != shape for each in row]):
+        return False
+    return all([each.itemsize == itemsize for each in row]) and _dense(
+        shape, strides, itemsize
+    )
+
+
+@lru_cache(maxsize=4096)
+def _dense(shape: tuple[int, ...], strides: tuple[int, ...], step: int) -> bool:
+    """Whether elements of `step` bytes fill their memory, in some order of axes."""
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size == 1:
+            continue
+        if stride != step:
+            return False
+        step *= size
+    return True
 
 
 def counted(count: Tensor) -> int:

@@ -9,12 +9,12 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd import record
+from ..compiler import memory
 from ..tensor import Tensor
-from .arguments import axis
+from .arguments import axis, check_tensor
 from .copying import zeros_of
 from .keys import at
 from .operands import as_tensor, stored, with_out
-from .pointwise import check_tensor
 from .results import named
 
 __all__ = """
@@ -28,6 +28,7 @@ __all__ = """
 
 def _order(values: np.ndarray, place: int, descending: bool) -> np.ndarray:
     """The indices that sort, equal elements in their order; NaN counts as largest."""
+    memory.require(values.shape, np.int64)
     if not descending:
         return np.argsort(values, place, kind="stable")
     turned = np.flip(values, place)
@@ -284,6 +285,7 @@ def bincount(
             "bincount only supports 1-d non-negative integral inputs: shape"
             f" {tuple(array.shape)}{least}."
         )
+    memory.require((max(int(array.max(initial=0)) + 1, minlength),), np.int64)
     if weights is None:
         return Tensor._of(np.bincount(array, minlength=minlength).astype(np.int64))
     if weights._array.shape != array.shape:

@@ -14,9 +14,8 @@ import numpy as np
 from .. import compiler
 from ..autograd import record
 from ..tensor import Tensor
-from .arguments import integers
+from .arguments import check_tensor, integers
 from .copying import empty_like, filled, move, order_of
-from .pointwise import check_tensor
 
 __all__ = ["constant_pad_nd"]
 

@@ -12,10 +12,9 @@ import numpy as np
 
 from ..autograd import record
 from ..tensor import Tensor
-from .arguments import axis, integer, integers, numpy_words
+from .arguments import axis, check_tensor, integer, integers, numpy_words
 from .copying import filled, move, strided
 from .keys import ALL, at
-from .pointwise import check_tensor
 from .views import derived_view
 
 __all__ = """

@@ -16,8 +16,8 @@ from ..autograd import is_grad_enabled, record
 from ..compiler.spec import PoolSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .operands import evaluate
-from .pointwise import check_tensor
 from .sizes import SPATIAL, at_least, by, per_axis
 
 __all__ = [

@@ -11,13 +11,12 @@ from .. import dtypes
 from ..autograd import record
 from ..compiler import memory
 from ..tensor import Tensor
-from .arguments import axes, axis, integers, variadic
+from .arguments import axes, axis, check_tensor, integers, variadic
 from .copying import copied, empty_like, move
 from .keys import at
 from .operands import with_out
 from .parts import diagonal as diagonal_of
 from .parts import diagonal_embedded
-from .pointwise import check_tensor
 from .views import unsqueeze
 
 __all__ = """

@@ -10,10 +10,11 @@ import warnings
 
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .derivative import totalled
+from .elementwise import X, Y, Z, real
 from .loss import reduction_of, total
 from .operands import result_type
-from .pointwise import X, Y, Z, check_tensor, real
 
 _ONE, _HALF = ("const", 1), ("const", 0.5)
 _DIFFERENCE = ("sub", X, Y)

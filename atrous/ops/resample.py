@@ -14,8 +14,9 @@ from .. import compiler, dtypes
 from ..autograd import record
 from ..compiler.spec import ResampleSpec
 from ..tensor import Tensor
+from .arguments import check_tensor
+from .elementwise import X
 from .operands import evaluate
-from .pointwise import X, check_tensor
 from .pool import adaptive_average
 from .sizes import by
 

@@ -11,12 +11,11 @@ from ..compiler import memory
 from ..device import contiguous_format, preserve_format, strided, usable
 from ..dtypes import dtype
 from ..tensor import Tensor
-from .arguments import integers
+from .arguments import check_tensor, integers
 from .copying import order_of
 from .create import finished, sizes, with_out_dtype
 from .data import checked_dtype
 from .operands import broadcast_shapes, check_writable, with_out, write
-from .pointwise import check_tensor
 
 __all__ = """
     bernoulli multinomial normal poisson rand rand_like randint randint_like randn

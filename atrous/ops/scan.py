@@ -6,13 +6,13 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd import record
+from ..compiler import memory
 from ..dtypes import dtype
 from ..tensor import Tensor
-from .arguments import axis
+from .arguments import axis, check_tensor
 from .copying import zeros_of
 from .join import cat
 from .operands import stored, with_out
-from .pointwise import check_tensor
 from .results import named
 
 __all__ = "cummax cummin cumprod cumsum diff logcumsumexp".split()
@@ -32,6 +32,7 @@ def _accumulated(ufunc, input: Tensor, place: int) -> Tensor:
     wide = np.float64 if input.is_floating_point() else np.int64
     values = input._values()
     if values.ndim:
+        memory.require(values.shape, wide)
         with np.errstate(invalid="ignore", over="ignore"):
             values = ufunc.accumulate(values, place, dtype=wide)
     return Tensor._of(np.array(stored(values, input.dtype), order="C"), input.dtype)

@@ -9,13 +9,12 @@ import numpy as np
 
 from ..autograd import record
 from ..tensor import Tensor
-from .arguments import axis
+from .arguments import axis, check_tensor
 from .copying import zeros_of
 from .index import numbers_of, within
 from .keys import ALL
 from .operands import stored, with_out
 from .parts import embed
-from .pointwise import check_tensor
 
 __all__ = "gather scatter scatter_add scatter_reduce take_along_dim".split()
 

@@ -12,9 +12,9 @@ import warnings
 from .. import compiler, dtypes, random
 from ..autograd import is_grad_enabled, record
 from ..tensor import Tensor
-from .arguments import numpy_words
+from .arguments import check_tensor, numpy_words
 from .derivative import elementwise
-from .pointwise import X, Y, Z, check_tensor
+from .elementwise import X, Y, Z
 
 __all__ = ["log_softmax", "softmax"]
 

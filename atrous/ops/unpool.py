@@ -10,8 +10,8 @@ from .. import compiler, dtypes
 from ..autograd import record
 from ..errors import operands as worded
 from ..tensor import Tensor
+from .arguments import check_tensor
 from .operands import stored
-from .pointwise import check_tensor
 from .sizes import SPATIAL, at_least, by, per_axis
 
 

@@ -14,10 +14,9 @@ from .. import dtypes
 from ..autograd import record
 from ..dtypes import dtype
 from ..tensor import Tensor
-from .arguments import axes, axis, integers, numpy_words, variadic
+from .arguments import axes, axis, check_tensor, integers, numpy_words, variadic
 from .copying import copied
 from .keys import at
-from .pointwise import check_tensor
 
 __all__ = """
     adjoint flatten moveaxis movedim permute ravel reshape squeeze swapaxes swapdims t

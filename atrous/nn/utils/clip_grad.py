@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from atrous import autograd
-from atrous.ops import data, join, reduce
+from atrous.ops import data, join, vector_norms
 from atrous.tensor import Tensor
 
 Tensors = Tensor | Iterable[Tensor]
@@ -31,10 +31,10 @@ def get_total_norm(
     Raises RuntimeError if it is not finite and `error_if_nonfinite` is set.
     """
     norm_type = float(norm_type)
-    norms = [reduce.norm(tensor, norm_type) for tensor in _listed(tensors)]
+    norms = [vector_norms.norm(tensor, norm_type) for tensor in _listed(tensors)]
     if not norms:
         return data.tensor(0.0)
-    total = reduce.norm(join.stack(norms), norm_type)
+    total = vector_norms.norm(join.stack(norms), norm_type)
     if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(
             f"the total norm of order {norm_type} is {total.item()}, and cannot be "

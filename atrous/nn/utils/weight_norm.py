@@ -10,16 +10,16 @@ from typing import Any
 
 from atrous.nn.modules.module import Module
 from atrous.nn.parameter import Parameter
-from atrous.ops import reduce
+from atrous.ops import vector_norms
 from atrous.tensor import Tensor
 
 
 def length(v: Tensor, dim: int) -> Tensor:
     """The norm of `v` for each index of axis `dim`; -1 is the norm of the whole."""
     if dim == -1:
-        return reduce.norm(v)
+        return vector_norms.norm(v)
     axes = [axis for axis in range(v.dim()) if axis != dim % v.dim()]
-    return reduce.norm(v, 2, axes, keepdim=True) if axes else v.abs()
+    return vector_norms.norm(v, 2, axes, keepdim=True) if axes else v.abs()
 
 
 def joined(v: Tensor, g: Tensor, dim: int) -> Tensor:
