@@ -6,12 +6,13 @@ torch). `products` are its multiply-adds; its bytes are the operands' and the re
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `shapes` are the operands', all differentiated."""
+    """One line of the table; `shapes` are the operands', differentiated if need be."""
 
     family: str
     name: str
@@ -19,6 +20,7 @@ class Row:
     shapes: tuple[tuple[int, ...], ...]
     result: tuple[int, ...]
     products: int = 0
+    differentiable: bool = True
 
     @property
     def bytes(self) -> int:
@@ -87,6 +89,56 @@ def _batch_norm(library, x, weight, bias):
 def _block(library, x, w, weight, bias):
     y = library.nn.functional.conv3d(x, w, padding=1)
     return library.nn.functional.relu(_batch_norm(library, y, weight, bias))
+
+
+def cross_entropy(shape):
+    """The loss of logits (batch, classes, sizes…) and one class a place."""
+
+    @lru_cache
+    def classes(library):
+        places = (shape[0], *shape[2:])
+        return library.arange(prod(places)).reshape(places) % shape[1]
+
+    def operation(library, x):
+        return library.nn.functional.cross_entropy(x, classes(library))
+
+    name = f"cross-entropy {'x'.join(map(str, shape))}"
+    return layer(name, operation, shape, result=())
+
+
+def optimiser(name, shapes):
+    """A step of Adam; its rate is 0, so that every step has the same operands."""
+
+    @lru_cache
+    def made(library, parameters):
+        for each in parameters:
+            each.grad = each.detach() * 0.5
+        return library.optim.Adam(parameters, lr=0.0)
+
+    def operation(library, *parameters):
+        made(library, parameters).step()
+        return parameters[0]
+
+    # besides the parameters, their gradients and two means: read; and three, written
+    moved = (6 * sum(map(prod, shapes)),)
+    return Row("layers", name, operation, shapes, moved, differentiable=False)
+
+
+def resnet18(rank):
+    """The shapes of a ResNet-18's parameters."""
+
+    def norm(channels):
+        return [(channels,)] * 2
+
+    found, before = [(64, 3, *(7,) * rank), *norm(64)], 64
+    for channels in (64, 128, 256, 512):
+        for inner in (before, channels):
+            found += [(channels, inner, *(3,) * rank), *norm(channels)]
+            found += [(channels, channels, *(3,) * rank), *norm(channels)]
+        if channels != before:
+            found += [(channels, before, *(1,) * rank), *norm(channels)]
+        before = channels
+    return (*found, (1000, 512), (1000,))
 
 
 VOLUME = (1, 32, 64, 64, 64)
@@ -188,6 +240,10 @@ ROWS = (
         lambda t, x: t.nn.functional.log_softmax(x, 1),
         (1, 4, 64, 64, 64),
     ),
+    cross_entropy((1, 4, 64, 64, 64)),
+    cross_entropy((8, 1000)),
+    optimiser("Adam, 62 parameters of a ResNet-18", resnet18(2)),
+    optimiser("Adam, 160 parameters of 64", ((64,),) * 160),
     Row(
         "block",
         "conv → BatchNorm → ReLU, 32 channels, 64³",

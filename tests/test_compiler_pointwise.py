@@ -479,3 +479,18 @@ def test_dimensions_merge():
     assert collapse((2, 3, 4), ((12, 4, 1), (0, 4, 1))) == ((2, 12), ((12, 1), (0, 1)))
     assert collapse((1, 1), ((5, 1),)) == ((), ((),))
     assert memory_order(3, ((1, 20, 5),)) == (1, 2, 0)
+
+
+def test_many_problems_in_one_launch(on_target):
+    rng = np.random.default_rng(8)
+    exprs = ("add", IN, ("mul", OTHER, ("scalar", 0))), ("neg", OTHER)
+    sizes = ((3, 5), (), (0, 4), (7, 11, 13), (70000,))
+    problems = [[rng.standard_normal(s).astype("f4") for _ in range(2)] for s in sizes]
+    problems.append([np.asfortranarray(a) for a in rng.random((2, 9, 8), "f4")])
+    expected = [(x + y * np.float32(0.5), -y) for x, y in problems]
+    compiler.pointwise_each(
+        exprs, problems, scalars=(0.5,), dtypes=("float32",) * 2, written=(0, 1)
+    )
+    for got, want in zip(problems, expected, strict=True):
+        np.testing.assert_allclose(got[0], want[0], rtol=2e-7, atol=1e-7)
+        np.testing.assert_array_equal(got[1], want[1])

@@ -373,6 +373,32 @@ def test_forms_that_one_kernel_cannot_take():
     )
 
 
+def test_a_parameter_given_twice_steps_twice():
+    weight = atrous.nn.Parameter(atrous.ones(3))
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        made = atrous.optim.SGD([weight, weight], lr=0.25, momentum=0.5)
+    weight.grad = atrous.full((3,), 0.5)
+    made.step()
+    made.step()
+    assert weight.tolist() == [0.234375] * 3  # as after four steps
+
+
+def test_parameters_step_the_same_alone_and_together():
+    random = np.random.default_rng(3)
+    values = [random.standard_normal(n).astype("f4") for n in (1, 30, 5000, 40000)]
+
+    def stepped(groups):
+        weights = [atrous.nn.Parameter(atrous.from_numpy(v.copy())) for v in values]
+        for weight in weights:
+            weight.grad = weight.detach() * 3
+        for group in groups:
+            chosen = [weights[i] for i in group]
+            atrous.optim.Adam(chosen, weight_decay=0.1).step()
+        return [array(weight).tobytes() for weight in weights]
+
+    assert stepped([(0, 1, 2, 3)]) == stepped([(0,), (1,), (2,), (3,)])
+
+
 def test_duplicates_warn():
     for T in (atrous, torch):
         one = weight(T)

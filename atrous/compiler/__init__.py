@@ -3,6 +3,7 @@
     convolve(spec, x=, w=, y=, bias=)     solves a ConvSpec for the missing operand
     matmul(a, b)                          (…, m, k) @ (…, k, n), same microkernel
     pointwise(expr, *arrays, ...)         any expression, any broadcast, any strides
+    pointwise_each(exprs, problems, ...)  the same of many arrays, in one launch
     reduce(combine, expr, *arrays, ...)   sum prod max min argmax argmin any all
     softmax(x, axis, log=)                and softmax_gradient(grad, result, axis, log=)
     pool_forward(spec, x)                 max / average, with indices
@@ -29,6 +30,7 @@ _PLACES = {
     "convolve": "convolution",
     "matmul": "matrix",
     "pointwise": "elementwise",
+    "pointwise_each": "elementwise",
     "reduce": "reduction",
     "softmax": "normalising",
     "softmax_gradient": "normalising",

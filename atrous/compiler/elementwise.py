@@ -9,7 +9,7 @@ See `expression` for what an expression is. Also the copy between any two layout
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -19,8 +19,9 @@ import atrous.compiler as compiler
 
 from . import cache, memory, reference
 from .expression import Program, storage, typed, weak_kind
-from .launch import Launch, remember
+from .launch import Launch, address, remember
 from .layout import (
+    CHUNK,
     Repeat,
     Strides,
     blocks,
@@ -276,6 +277,56 @@ def _launch(
     for walk in walks:
         numbers += walk
     return Launch(_kernel(spec, found.program), numbers, prod(counts), repeats)
+
+
+def pointwise_each(exprs, problems, *, scalars=(), dtypes, written) -> None:
+    """Expressions of many problems' arrays, written in place, in one launch.
+
+    `problems` are lists of arrays with these `dtypes`; within one, all are dense and of
+    the same shape and strides. Expression i is written to array `written[i]`. No array
+    that is written belongs to two problems.
+    """
+    results = tuple([dtypes[place] for place in written])
+    found = plan(exprs, dtypes, scalars, results)
+    columns = (*range(len(dtypes)), *written)
+    table = _table(problems, columns)
+    if not len(table):
+        return
+    walks = ("unit",) * len(columns)
+    spec = PointwiseSpec(found.text, dtypes, found.kinds, results, 1, walks)
+    key = spec, cache.here().name
+    launch = found.recipes.get(key)
+    if launch is None:
+        kernel = _each_kernel(spec, found.program)
+        launch = remember(found.recipes, key, Launch(kernel, [], 0))
+    replace(launch, chunks=len(table))((table,), (), scalars, found.slots)
+
+
+def _table(problems, columns) -> np.ndarray:
+    """A row a chunk: addresses of operands, how many elements."""
+    addresses = np.array([[address(each) for each in arrays] for arrays in problems])
+    sizes = np.array([arrays[0].size for arrays in problems], np.int64)
+    bytes_each = np.array([problems[0][column].itemsize for column in columns])
+    counts = -(-sizes // CHUNK)
+    problem = np.repeat(np.arange(len(sizes)), counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    start = (np.arange(len(problem)) - first) * CHUNK
+    table = np.empty((len(problem), len(columns) + 1), np.int64)
+    places = addresses.reshape(len(sizes), -1)[:, columns][problem]
+    table[:, :-1] = places + start[:, None] * bytes_each
+    table[:, -1] = np.minimum(sizes[problem] - start, CHUNK)
+    return table
+
+
+def _each_kernel(spec: PointwiseSpec, program: Program) -> int:
+    """The address of a spec's kernel for many problems."""
+
+    def build(target):
+        from .schedules import pointwise as schedule
+
+        return schedule.build_each(spec, program, target)
+
+    return cache.kernel(("each", spec), build)
 
 
 def _kernel(spec: PointwiseSpec, program: Program) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from atrous import autograd
 from atrous.autograd.graph import Handle
-from atrous.ops import data
+from atrous.ops import data, optimise
 from atrous.tensor import Tensor
 
 
@@ -238,7 +238,8 @@ class Optimizer:
                 loss = closure()
         with autograd.no_grad():
             for group in self.param_groups:
-                self._update(group)
+                with optimise.together():
+                    self._update(group)
         return loss
 
     def _update(self, group: dict[str, Any]) -> None:

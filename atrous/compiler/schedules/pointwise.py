@@ -156,10 +156,45 @@ def build(spec: PointwiseSpec, program: Program, target: Target) -> Kernel:
         for i, dtype in enumerate(dtypes)
     ]
     scalars = scalar_arguments(e, program, first + count * rank)
-    lanes = width(program, target)
-    masked = (
-        has_masks(target, dtypes) and "strided" not in spec.walks[-len(spec.results) :]
-    )
+    spans = box(e, count, rank)
+    innermost = _innermost(e, spec, program, scalars)
+    _nest(e, operands, spans, 0, spec.tiled, innermost)
+    return e.finish()
+
+
+def build_each(spec: PointwiseSpec, program: Program, target: Target) -> Kernel:
+    """The kernel of a spec of one dense dimension, for many problems in one launch.
+
+    Arguments: address of a table; scalars. A chunk is a row of the table: addresses of
+    inputs and results, then how many elements.
+    """
+    e = Emitter("pointwise_each", target)
+    e.note(spec.text)
+    dtypes = (*spec.dtypes, *spec.results)
+    row = e.at(e.pointer(0, "int64", "table"), (e.chunk, len(dtypes) + 1))
+    one = [e.constant(1, "int64")]
+    operands = [
+        Operand(
+            e.address(e.load(e.at(row, i)), stored(dtype), _name(i, len(spec.dtypes))),
+            dtype,
+            one,
+            "unit",
+        )
+        for i, dtype in enumerate(dtypes)
+    ]
+    scalars = scalar_arguments(e, program, 1)
+    count = e.load(e.at(row, len(dtypes)))
+    span = e.constant(0, "int64"), count
+    _innermost(e, spec, program, scalars)(operands, span)
+    return e.finish()
+
+
+def _innermost(e: Emitter, spec: PointwiseSpec, program: Program, scalars) -> Callable:
+    """What walks the last axis: innermost(operands, span)."""
+    dtypes = (*spec.dtypes, *spec.results)
+    lanes = width(program, e.target)
+    strided = "strided" in spec.walks[-len(spec.results) :]
+    masked = has_masks(e.target, dtypes) and not strided
 
     def innermost(here: list[Operand], span: tuple[Value, Value]) -> None:
         inputs, results = here[: len(spec.dtypes)], here[len(spec.dtypes) :]
@@ -182,9 +217,7 @@ def build(spec: PointwiseSpec, program: Program, target: Target) -> Kernel:
 
         along(e, span, lanes, masked, body)
 
-    spans = box(e, count, rank)
-    _nest(e, operands, spans, 0, spec.tiled, innermost)
-    return e.finish()
+    return innermost
 
 
 def _name(i: int, inputs: int) -> str:
