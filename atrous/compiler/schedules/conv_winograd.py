@@ -33,7 +33,7 @@ WEIGHT_BYTES = 32 << 20
 #: Most bytes of transformed tiles of a block, for the weight gradient.
 GRADIENT_BYTES = 8 << 20
 #: Chunks that a launch should have, so that threads end together.
-CHUNKS = 16
+CHUNKS = 8
 #: Parts of a weight gradient, each with its own sums: so many, or more if each then
 #: still has TILES_A_PART.
 PARTS = 4
@@ -62,9 +62,9 @@ def handles(taps: Taps) -> bool:
     )
 
 
-# What steps cost, in the time of one lane's multiply-add at its peak (measured on Zen 4):
-# a product of transformed tiles; the transforms of one channel of a tile, and of one
-# weight, for each position; a call. For the direct schedule, to pack one weight.
+# What steps cost, in the time of one lane's multiply-add at its peak (measured on a
+# Zen 4): a product of transformed tiles; the transforms of one channel of a tile, and of
+# one weight, for each position; a call. For the direct schedule, to pack one weight.
 PRODUCT, TILE, WEIGHT, CALL, PACKED = 1.25, 14, 50, 1_000_000, 100
 #: How much of the direct schedule's time it must save at least.
 GAIN = 0.9
@@ -163,18 +163,23 @@ def choose_sizes(taps: Taps) -> tuple[int, int]:
     return min(product(rows, columns), key=order)
 
 
-def _block(weights: Weights, tiles: int, solves_w: bool) -> int:
-    """Tiles that go through the steps together. Enough to make up for reading the
-    weights from beyond the L2; for the results no more, as what the parts of their sums
-    add up to then stays in the L1."""
-    if not solves_w:
-        return min(tiles, 24)
-    # Weights read and written once a block weigh as much as the tiles' transforms.
-    c, k = weights.source_channels, weights.channels
-    most = GRADIENT_BYTES // (
-        weights.positions * (weights.depth * c + k) * ITEMSIZES[weights.dtype]
-    )
-    return min(tiles, max(24, min(128, c * k // (c + k), most)))
+def _block(
+    weights: Weights, tiles: int, pixels: int, launches: int, solves_w: bool
+) -> int:
+    """Tiles that go through the steps together, in blocks of about equal size.
+
+    Enough to make up for reading the weights from beyond the L2; for the results no
+    more, as what the parts of their sums add up to then stays in the L1. At least
+    `launches` blocks, as long as each fills the `pixels` of a product's registers.
+    """
+    least, most = pixels, 24
+    if solves_w:  # its weights, read and written once a block, weigh as the tiles do
+        c, k = weights.source_channels, weights.channels
+        each = weights.positions * (weights.depth * c + k) * ITEMSIZES[weights.dtype]
+        least = 24
+        most = max(least, min(128, c * k // (c + k), GRADIENT_BYTES // each))
+    size = min(most, max(least, -(-tiles // launches)))
+    return -(-tiles // -(-tiles // size))
 
 
 @lru_cache(maxsize=1024)
@@ -205,13 +210,16 @@ def plan(
     )
     tiles_y, tiles_x = _grid(taps, tile)
     tiles = taps.batch * tiles_y * tiles_x
-    block = _block(weights, tiles, solves_w)
+    chunks = PARTS if solves_w else CHUNKS
+    depth_blocks = min(chunks, max(1, z.count // 4))
+    launches = -(-chunks // depth_blocks)
+    block = _block(weights, tiles, registers.pixels, launches, solves_w)
     if not solves_w:
         rows, width, wider = row_tiles(block, registers.pixels)
         width += wider > 0
         block = rows * width
     tile_blocks = -(-tiles // block)
-    depth_blocks = min(max(1, z.count // 4), -(-CHUNKS // tile_blocks))
+    depth_blocks = min(depth_blocks, -(-chunks // tile_blocks))
     depth_a_block = -(-z.count // depth_blocks)
     depth_blocks = -(-z.count // depth_a_block)
     kernel = Winograd(weights, solves_w, width, block, taps.bias, taps.activation)
@@ -223,8 +231,8 @@ def plan(
     maps = _maps((z, y, x), reaches)
     chunks = tile_blocks * depth_blocks
     if solves_w:
-        most = WEIGHT_BYTES // (prod(weights.shape) * ITEMSIZES[taps.dtype])
-        wanted = max(PARTS, min(CHUNKS, tiles * z.count // TILES_A_PART))
+        most = WEIGHT_BYTES // (weights.size * ITEMSIZES[taps.dtype])
+        wanted = max(PARTS, min(4 * PARTS, tiles * z.count // TILES_A_PART))
         chunks = max(1, min(chunks, wanted, most))
     workspace = -(-sum(kernel.sections) // 16) * 16
     numbers = (
@@ -298,7 +306,7 @@ def convolve(
     the taps. Returns False if something is not finite: the result is then not it."""
     chosen = plan(taps, source_strides, result_strides, False, target)
     weights = chosen.kernel.weights
-    transformed = memory.empty((1, *weights.shape), taps.dtype)
+    transformed = memory.empty((1, weights.size), taps.dtype)
     _transform_weights(w, transformed, weights, False, target)
     padded = np.zeros(chosen.kernel.result_row, taps.dtype)
     if bias is not None:
@@ -318,7 +326,7 @@ def weight_gradient(
     """Write w, as `convolve` takes it. Returns False if something is not finite."""
     chosen = plan(taps, x_strides, y_strides, True, target)
     weights = chosen.kernel.weights
-    sums = memory.empty((chosen.parts, *weights.shape), taps.dtype)
+    sums = memory.empty((chosen.parts, weights.size), taps.dtype)
     _launch(chosen, x, sums, sums, y, target)
     _transform_weights(w, sums, weights, True, target)
     return bool(np.isfinite(w).all())

@@ -70,8 +70,15 @@ class Weights:
         return -(-self.channels // self.block)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.positions, self.blocks, self.depth, self.rows, self.block)
+    def pitch(self) -> int:
+        """Elements between positions: no multiple of a page, or all of them would
+        compete for the same cache sets."""
+        return self.blocks * self.depth * self.rows * self.block + 16
+
+    @property
+    def size(self) -> int:
+        """Elements of all positions."""
+        return self.positions * self.pitch
 
     @property
     def chunks(self) -> int:
@@ -140,7 +147,7 @@ class WeightTransform:
                 return e.at(given, (number["w_y"], i), (number["w_x"], j))
 
             def position(i: int, j: int) -> Value:
-                return place + (i * w.reach[1] + j) * prod(w.shape[1:])
+                return place + (i * w.reach[1] + j) * w.pitch
 
             if self.gradient:
                 self._out(e, tap, place, steps, mask, number["parts"])
@@ -157,12 +164,11 @@ class WeightTransform:
         w = self.weights
         left, right = w.matrices(1)
         totals = e.scratch("float64", w.positions * w.lanes, "totals")
-        size = prod(w.shape[1:])
         with e.loop("position", w.positions) as p:
-            first = place + p.index * size
+            first = place + p.index * w.pitch
             carried = [e.cast(e.load(first, w.lanes), "float64")]
             with e.loop("part", parts, start=1, carry=carried) as part:
-                more = e.load(first + part.index * prod(w.shape), w.lanes)
+                more = e.load(first + part.index * w.size, w.lanes)
                 part.carry = [part.carry[0] + e.cast(more, "float64")]
             e.store(part.carry[0], totals + p.index * w.lanes)
 
@@ -316,12 +322,11 @@ class Writer:
             self.sums = self.pointer["transformed"]
             self.block(e.chunk)
             return e.finish()
-        size = prod(self.w.shape)
-        self.sums = self.pointer["transformed"] + e.chunk * size
-        e.clear(self.sums, size)
+        self.sums = self.pointer["transformed"] + e.chunk * self.w.size
         blocks, parts = number["tile_blocks"] * number["depth_blocks"], number["parts"]
         first, last = e.chunk * blocks / parts, (e.chunk + 1) * blocks / parts
         with e.loop("block", last, start=first) as b:
+            self.fresh = b.index <= first
             self.block(b.index)
         return e.finish()
 
@@ -347,7 +352,7 @@ class Writer:
         """One slice of results, from the ring whose newest slice is `newest`."""
         if self.facts.solves_w:
             self.transform_result(depth, inwards=True)
-            self.sum_weights(newest)
+            self.sum_weights(newest, self.fresh & (newest <= self.w.depth - 1))
         else:
             self.sum_results(newest)
             self.transform_result(depth, inwards=False)
@@ -561,7 +566,6 @@ class Writer:
         """
         e, w, facts = self.e, self.w, self.facts
         V, M, _, _ = self.sections
-        size = prod(w.shape[2:])
         part = -(-w.source_channels // max(1, round(w.source_channels / PART)))
         whole = w.source_channels // part * part
         with (
@@ -569,8 +573,7 @@ class Writer:
             e.loop("block", w.blocks) as b,
             e.loop("depth_tap", w.depth) as k,
         ):
-            U = self.sums + (p.index * w.blocks + b.index) * size
-            u = U + k.index * (w.rows * w.block)
+            u = self.weights_of(p.index, b.index, k.index)
             slot = (newest + 1 + k.index) % w.depth
             x = V + (slot * facts.slice + p.index * facts.source_pitch)
             to = M + (p.index * facts.result_pitch + b.index * w.block)
@@ -580,6 +583,12 @@ class Writer:
             if rest := w.source_channels - whole:
                 never = e.constant(False, "truth")
                 self.sum_part(x + whole, u + whole * w.block, rest, to, never)
+
+    def weights_of(self, position: Value, block: Value, depth_tap: Value) -> Value:
+        """Where these rows of U, or of its sums, start."""
+        w = self.w
+        number = block * w.depth + depth_tap
+        return self.sums + (position * w.pitch + number * (w.rows * w.block))
 
     def sum_part(self, x: Value, u: Value, terms: int, to: Value, fresh: Value) -> None:
         """Add `terms` source channels to the sums of all tiles and one block."""
@@ -595,12 +604,17 @@ class Writer:
                 for t in range(facts.width)
                 for v in range(w.vectors)
             ]
-            with e.when(fresh, "the first part"):
-                for total, at in zip(sums, places, strict=True):
-                    e.store(total, at)
-            with e.when(~fresh, "a later part"):
-                for total, at in zip(sums, places, strict=True):
-                    e.store(e.load(at, w.lanes) + total, at)
+            self.add(sums, places, fresh)
+
+    def add(self, sums: list[Value], places: list[Value], fresh: Value) -> None:
+        """Put a part's sums in memory, on top of earlier ones unless it is the first."""
+        e = self.e
+        with e.when(fresh, "the first part"):
+            for total, place in zip(sums, places, strict=True):
+                e.store(total, place)
+        with e.when(~fresh, "a later part"):
+            for total, place in zip(sums, places, strict=True):
+                e.store(e.load(place, total.type.lanes) + total, place)
 
     def sum_channels(
         self, x: Value, u: Value, terms: int, sums: list[Value]
@@ -629,7 +643,7 @@ class Writer:
             sums = step(x + i, u + i * w.block, sums)
         return sums
 
-    def sum_weights(self, newest: Value) -> None:
+    def sum_weights(self, newest: Value, fresh: Value) -> None:
         """U[p] += V[p]ᵀ · M[p]: source channels × channels in registers."""
         e, w, facts = self.e, self.w, self.facts
         V, M, _, _ = self.sections
@@ -642,8 +656,7 @@ class Writer:
             slot = (newest + 1 + k.index) % w.depth
             V_p = V + (slot * facts.slice + p.index * facts.source_pitch)
             M_p = M + (p.index * facts.result_pitch + b.index * w.block)
-            U = (p.index * w.blocks + b.index) * w.depth + k.index
-            U_p = self.sums + U * (w.rows * w.block)
+            U_p = self.weights_of(p.index, b.index, k.index)
             with e.loop("row", w.rows, step=facts.width) as r:
                 x, y = e.opaque(V_p + r.index), e.opaque(M_p)
                 to = e.opaque(U_p + r.index * w.block)
@@ -656,9 +669,8 @@ class Writer:
                             y + t.index * facts.result_row,
                             t.carry,
                         )
-                    for i, total in enumerate(t.carry):
-                        place = to + i * w.lanes
-                        e.store(e.load(place, w.lanes) + total, place)
+                    places = [to + i * w.lanes for i in range(len(sums))]
+                    self.add(t.carry, places, fresh & (part.index < 1))
 
     def outer(self, x: Value, y: Value, sums: list[Value]) -> list[Value]:
         """One tile: each source channel times each vector."""
