@@ -295,3 +295,12 @@ def test_fork_rng_leaves_the_stream_as_it_was():
 def test_a_sequence_beyond_memory_is_refused_with_its_size(make):
     with pytest.raises(RuntimeError, match=r"cannot allocate .*: \d+ bytes \(.* GiB\)"):
         make()
+
+
+def test_a_capsule_is_shared_with_torch():
+    torch = pytest.importorskip("torch")
+    ours = atrous.arange(3.0)
+    theirs = torch.utils.dlpack.from_dlpack(atrous.utils.dlpack.to_dlpack(ours))
+    back = atrous.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(theirs))
+    back[1] = 7
+    assert ours.tolist() == theirs.tolist() == [0.0, 7.0, 2.0]

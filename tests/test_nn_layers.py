@@ -91,6 +91,8 @@ LAYERS = [
     ("nn.PixelShuffle(2)", (1, 8, 2, 3)),
     ("nn.PixelUnshuffle(2)", (1, 2, 4, 6)),
     ("nn.ChannelShuffle(2)", (1, 6, 2, 2)),
+    ("nn.Unfold(3, padding=1, stride=2)", (2, 2, 5, 6)),
+    ("nn.Fold((4, 5), (2, 3), dilation=1)", (2, 12, 9)),
     ("nn.ReLU()", (3, 4)),
     ("nn.ReLU6()", (3, 4)),
     ("nn.Hardtanh(-0.5, 0.7)", (3, 4)),

@@ -1,3 +1,4 @@
-"""Tools around training: data loading."""
+"""Tools around training: data loading, sharing memory with other libraries."""
 
 from . import data as data
+from . import dlpack as dlpack

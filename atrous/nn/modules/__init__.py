@@ -62,6 +62,7 @@ from atrous.nn.modules.dropout import (
     FeatureAlphaDropout,
 )
 from atrous.nn.modules.flatten import Flatten, Unflatten
+from atrous.nn.modules.fold import Fold, Unfold
 from atrous.nn.modules.instancenorm import (
     InstanceNorm1d,
     InstanceNorm2d,
