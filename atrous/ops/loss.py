@@ -1,8 +1,9 @@
 """Losses over categories: cross entropy, negative log likelihood, multi-class margins.
 
-For a target class t of weight w_t, with L = m + log Σ exp(x - m) along the classes:
-    loss = w_t · (L - x_t)        ∂loss/∂x = w_t · (softmax(x) - one_hot(t))
-The one-hot tensor is a comparison within the kernel; it is never in memory.
+For a target class t of weight w_t, with y = log softmax(x) along the classes:
+    loss = -w_t · y_t        ∂loss/∂x = w_t · (exp(y) - one_hot(t))
+The one-hot tensor is a comparison within the kernel; it is never in memory. Nor are the
+losses of the places where only their sum is asked for.
 """
 
 from __future__ import annotations
@@ -102,14 +103,21 @@ def nll_loss(
 class _Targets:
     """Checked target classes, as they meet the input (batch, classes, …).
 
-    `index` and `factor` are (batch, 1, …): the class, -1 where ignored, and its weight,
-    there 0.
+    `met` is (batch, 1, …). `index` of this shape is the class, -1 where ignored, and
+    `factor` its weight, there 0; it is one number where every place has weight 1.
     """
 
     def __init__(self, name, input: Tensor, target: Tensor, weight, ignore_index: int):
         shape = input._array.shape
         classes = shape[1]
         index = target._array.astype(np.int64, copy=False)
+        wide = input.dtype.compute
+        self.met = (shape[0], 1, *shape[2:])
+        self.classes = np.arange(classes).reshape(1, classes, *[1] * (len(shape) - 2))
+        if weight is None and _ordinary(index, classes, ignore_index):
+            self.index = index.reshape(self.met)
+            self.factor = np.ones([1] * len(shape), wide)
+            return
         valid = index != ignore_index
         wrong = index[valid & ((index < 0) | (index >= classes))]
         if wrong.size:
@@ -117,19 +125,18 @@ class _Targets:
                 f"{name}: Target {wrong.flat[0]} is out of bounds: the input has"
                 f" {classes} classes (0 … {classes - 1}), ignore_index={ignore_index}."
             )
-        wide = input.dtype.compute
         if weight is None:
             factor = valid.astype(wide)
         else:
             weights = weight._values().astype(wide, copy=False)
             factor = weights[np.where(valid, index, 0)] * valid if classes else valid
-        met = (shape[0], 1, *shape[2:])
-        self.index = np.where(valid, index, -1).reshape(met)
-        self.factor = factor.astype(wide, copy=False).reshape(met)
-        self.classes = np.arange(classes).reshape(1, classes, *[1] * (len(shape) - 2))
+        self.index = np.where(valid, index, -1).reshape(self.met)
+        self.factor = factor.astype(wide, copy=False).reshape(self.met)
 
     def total(self):
         """The weights summed: what "mean" divides by."""
+        if self.factor.size == 1:
+            return self.factor.reshape(()) * self.factor.dtype.type(self.index.size)
         return self.factor.sum(dtype=np.float64).astype(self.factor.dtype)
 
     def share(self, divisor) -> np.ndarray:
@@ -137,6 +144,14 @@ class _Targets:
         with np.errstate(invalid="ignore", divide="ignore"):
             part = self.factor / divisor
         return np.where(self.factor == 0, 0, part).astype(self.factor.dtype)
+
+
+def _ordinary(index: np.ndarray, classes: int, ignore_index: int) -> bool:
+    """Whether every target is a class, and none is ignored."""
+    if not index.size:
+        return False
+    low, high = index.min(), index.max()
+    return low >= 0 and high < classes and not low <= ignore_index <= high
 
 
 def _check_input(name: str, input: Tensor) -> None:
@@ -203,7 +218,7 @@ def _check_target(name: str, input: Tensor, target: Tensor, weight) -> None:
 def _likelihood(
     name, input, target, weight, ignore_index, reduction, normalise: bool
 ) -> Tensor:
-    """w_t · (L - x_t), or -w_t · x_t where the input is normalised already."""
+    """-w_t · y_t, or -w_t · x_t where the input is normalised already."""
     if input.ndim == 1:
         if target.ndim == 1 and target.shape[0] == 1:
             target = target.squeeze(0)
@@ -222,16 +237,10 @@ def _likelihood(
     _check_target(name, input, target, weight)
     targets = _Targets(name, input, target, weight, ignore_index)
     kind, wide = input.dtype, input.dtype.compute
-    level = _log_sum(input) if normalise else np.zeros((), wide)
-    losses = _losses(input, targets, level)
+    logs = _logarithms(input) if normalise else input._array
+    losses = _losses(logs, targets, kind, reduction)
     divisor = targets.total() if reduction == "mean" else wide.type(1)
     if reduction != "none":
-        losses = compiler.reduce(
-            *("sum", ("in", 0), losses),
-            axes=tuple(range(losses.ndim)),
-            dtypes=(wide.name,),
-            dtype=wide.name,
-        )
         with np.errstate(invalid="ignore", divide="ignore"):
             losses = np.asarray(losses / divisor, wide)
     out = Tensor._of(losses).to(kind)
@@ -239,78 +248,66 @@ def _likelihood(
     def formula(g, x):
         if is_grad_enabled():
             return (lambda: _composed(g, x, targets, divisor, reduction, normalise),)
-        return (lambda: _fused(g, x, targets, divisor, level, reduction, normalise),)
+        return (lambda: _fused(g, x, targets, divisor, logs, reduction, normalise),)
 
     node = "NllLossBackward0" if input.ndim == 2 else "NllLoss2DBackward0"
     return record(out, node, (input,), formula, (input,))
 
 
-def _log_sum(input: Tensor) -> np.ndarray:
-    """L = log Σ exp(x) along the classes: (batch, 1, …)."""
-    shape = input._array.shape
-    wide, name = input.dtype.compute.name, input.dtype.name
-    met = (shape[0], 1, *shape[2:])
-    if not input._array.size:
-        return np.zeros(met, wide)
-    most = compiler.reduce(
-        *("max", ("cast", wide, ("in", 0)), input._array), axes=(1,), dtypes=(name,)
-    ).reshape(met)
-    total = compiler.reduce(
-        *("sum", ("exp", ("sub", ("in", 0), ("in", 1))), input._array, most),
-        axes=(1,),
-        dtypes=(name, wide),
-        dtype=wide,
-    ).reshape(met)
-    return compiler.pointwise(("add", ("in", 0), ("log", ("in", 1))), most, total)
+def _logarithms(input: Tensor) -> np.ndarray:
+    """log softmax(input) along the classes, in the dtype of computation."""
+    array, wide = input._array, input.dtype.compute.name
+    if input.dtype.name != wide:
+        cast = ("cast", wide, ("in", 0))
+        array = compiler.pointwise(cast, array, dtypes=(input.dtype.name,))
+    return compiler.softmax(array, 1, log=True)
 
 
 _HIT = ("eq", ("in", 1), ("in", 2))
 
 
-def _losses(input: Tensor, targets: _Targets, level: np.ndarray) -> np.ndarray:
-    """(batch, …): the loss of each target; x_t is a sum over the classes that hit."""
-    wide = input.dtype.compute
-    shape = input._array.shape
-    if not input._array.size:
-        return np.zeros((shape[0], *shape[2:]), wide)
-    chosen = compiler.reduce(
-        "sum",
-        ("where", _HIT, ("cast", wide.name, ("in", 0)), ("const", 0.0)),
-        input._array,
-        targets.classes,
-        targets.index,
-        axes=(1,),
-        dtypes=(input.dtype.name, "int64", "int64"),
-        dtype=wide.name,
-    )
-    difference = ("sub", ("in", 0), ("in", 1))
-    # An ignored place is 0, even where its input is infinite.
+def _losses(logs, targets: _Targets, kind, reduction: str) -> np.ndarray:
+    """-w_t · y_t of each place (batch, …), or the sum of all.
+
+    y_t is a sum over the classes that hit. `kind` is the dtype of the input; `logs` are
+    of its dtype of computation or as the input lies.
+    """
+    wide = kind.compute.name
+    name = wide if logs.dtype == kind.compute else kind.name
+    axes = (1,) if reduction == "none" else tuple(range(logs.ndim))
+    if not logs.size:
+        kept = [n for axis, n in enumerate(logs.shape) if axis not in axes]
+        return np.zeros(kept, wide)
+    weight = ("in", 3)
+    # A weight of 0 makes a loss of 0, even where the input is infinite.
     loss = (
         "where",
-        ("eq", ("in", 2), ("const", 0.0)),
+        ("and", _HIT, ("ne", weight, ("const", 0.0))),
+        ("mul", ("neg", ("cast", wide, ("in", 0))), weight),
         ("const", 0.0),
-        ("mul", difference, ("in", 2)),
     )
-    return compiler.pointwise(
-        loss, level, chosen.reshape(targets.factor.shape), targets.factor
-    ).reshape(chosen.shape)
+    return compiler.reduce(
+        *("sum", loss, logs, targets.classes, targets.index, targets.factor),
+        axes=axes,
+        dtypes=(name, "int64", "int64", wide),
+        dtype=wide,
+    )
 
 
-def _fused(g, x, targets, divisor, level, reduction, normalise) -> Tensor:
+def _fused(g, x, targets, divisor, logs, reduction, normalise) -> Tensor:
     """w_t · (softmax(x) - one_hot) · g, in one pass."""
     scale = _at_places(g, reduction, targets) * targets.share(divisor)
     wide = x.dtype.compute.name
     one, zero = ("const", 1.0), ("const", 0.0)
     slope: tuple
     if normalise:
-        share = ("exp", ("sub", ("in", 0), ("in", 4)))
-        slope = ("sub", share, ("where", _HIT, one, zero))
+        slope = ("sub", ("exp", ("in", 0)), ("where", _HIT, one, zero))
     else:
         slope = ("where", _HIT, ("const", -1.0), zero)
     array = compiler.pointwise(
         ("cast", x.dtype.name, ("mul", slope, ("in", 3))),
-        *(x._array, targets.classes, targets.index, scale.astype(wide), level),
-        dtypes=(x.dtype.name, "int64", "int64", wide, wide),
+        *(logs, targets.classes, targets.index, scale.astype(wide, copy=False)),
+        dtypes=(wide if normalise else x.dtype.name, "int64", "int64", wide),
     )
     return Tensor._of(array, x.dtype)
 
@@ -318,7 +315,7 @@ def _fused(g, x, targets, divisor, level, reduction, normalise) -> Tensor:
 def _at_places(g: Tensor, reduction: str, targets: _Targets) -> np.ndarray:
     """The gradient that arrived, as it meets (batch, 1, …)."""
     values = g._values()
-    return values.reshape(targets.factor.shape) if reduction == "none" else values
+    return values.reshape(targets.met) if reduction == "none" else values
 
 
 def _composed(g, x, targets, divisor, reduction, normalise) -> Tensor:
