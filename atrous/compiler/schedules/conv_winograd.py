@@ -63,8 +63,8 @@ def handles(taps: Taps) -> bool:
 
 
 # What steps cost, in the time of one lane's multiply-add at its peak (measured on a
-# Zen 4): a product of transformed tiles; the transforms of one channel of a tile, and of
-# one weight, for each position; a call. For the direct schedule, to pack one weight.
+# Zen 4): a product of transformed tiles; the transforms of one channel of a tile, and
+# of one weight, for each position; a call. For the direct schedule: to pack a weight.
 PRODUCT, TILE, WEIGHT, CALL, PACKED = 1.25, 14, 50, 1_000_000, 100
 #: How much of the direct schedule's time it must save at least.
 GAIN = 0.9
@@ -91,8 +91,7 @@ def chosen(taps: Taps, solves_w: bool) -> bool:
     if (pinned and pinned != "winograd") or not handles(taps):
         return False
     tile = choose_sizes(taps)
-    room = WEIGHT_BYTES // (2 if solves_w else 1)
-    fits = _weight_bytes(taps, tile) <= room
+    fits = _weight_bytes(taps, tile) <= WEIGHT_BYTES
     return bool(pinned) or (fits and cost(taps, tile) < GAIN * direct_cost(taps))
 
 
@@ -158,7 +157,7 @@ def choose_sizes(taps: Taps) -> tuple[int, int]:
     rows, columns = (TILES[len(axis.taps)] for axis in (y, x))
 
     def order(tile: tuple[int, int]) -> tuple[bool, float]:
-        return 2 * _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)
+        return _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)
 
     return min(product(rows, columns), key=order)
 
@@ -210,16 +209,15 @@ def plan(
     )
     tiles_y, tiles_x = _grid(taps, tile)
     tiles = taps.batch * tiles_y * tiles_x
-    chunks = PARTS if solves_w else CHUNKS
-    depth_blocks = min(chunks, max(1, z.count // 4))
-    launches = -(-chunks // depth_blocks)
+    depth_blocks = min(CHUNKS, max(1, z.count // 4))
+    launches = -(-CHUNKS // (depth_blocks * weights.blocks))
     block = _block(weights, tiles, registers.pixels, launches, solves_w)
     if not solves_w:
         rows, width, wider = row_tiles(block, registers.pixels)
         width += wider > 0
         block = rows * width
     tile_blocks = -(-tiles // block)
-    depth_blocks = min(depth_blocks, -(-chunks // tile_blocks))
+    depth_blocks = min(depth_blocks, -(-CHUNKS // tile_blocks))
     depth_a_block = -(-z.count // depth_blocks)
     depth_blocks = -(-z.count // depth_a_block)
     kernel = Winograd(weights, solves_w, width, block, taps.bias, taps.activation)
@@ -229,11 +227,13 @@ def plan(
         tiles_x * tile[1] + len(x.taps) - 1,
     )
     maps = _maps((z, y, x), reaches)
-    chunks = tile_blocks * depth_blocks
+    parts = tile_blocks * depth_blocks
     if solves_w:
-        most = WEIGHT_BYTES // (weights.size * ITEMSIZES[taps.dtype])
-        wanted = max(PARTS, min(4 * PARTS, tiles * z.count // TILES_A_PART))
-        chunks = max(1, min(chunks, wanted, most))
+        most = max(1, WEIGHT_BYTES // (weights.size * ITEMSIZES[taps.dtype]))
+        worth = tiles * z.count // TILES_A_PART
+        least = -(-PARTS // weights.blocks)
+        parts = min(parts, most, max(least, min(worth, 4 * PARTS)))
+    shares = min(weights.blocks, -(-CHUNKS // parts))
     workspace = -(-sum(kernel.sections) // 16) * 16
     numbers = (
         tiles,
@@ -243,7 +243,8 @@ def plan(
         z.count,
         depth_a_block,
         depth_blocks,
-        chunks,
+        parts,
+        shares,
         *_strides(source_strides),
         *_strides(result_strides),
         y.size,
@@ -259,8 +260,8 @@ def plan(
     return Plan(
         kernel=kernel,
         numbers=numbers,
-        chunks=chunks,
-        parts=chunks if solves_w else 1,
+        chunks=parts * shares,
+        parts=parts if solves_w else 1,
         maps=np.concatenate(maps).astype(np.int64),
         workspace=workspace,
     )

@@ -220,6 +220,7 @@ class Winograd:
         "depth_a_block",
         "depth_blocks",
         "parts",
+        "shares",
         "source_batch",
         "source_z",
         "source_y",
@@ -316,15 +317,21 @@ class Writer:
             place = place + size
 
     def kernel(self) -> Kernel:
-        """Decode the chunk: one block, or for the gradient a part of all blocks."""
+        """Decode the chunk: a share of the channels of one block of tiles, or for the
+        gradient of a part of all blocks."""
         e, facts, number = self.e, self.facts, self.number
+        shares, k_blocks = number["shares"], self.w.blocks
+        share, chunk = e.chunk % shares, e.chunk / shares
+        self.k_blocks = share * k_blocks / shares, (share + 1) * k_blocks / shares
+        begin, end = (b * self.w.block for b in self.k_blocks)
+        self.channels = begin, e.minimum(end, self.w.channels)
         if not facts.solves_w:
             self.sums = self.pointer["transformed"]
-            self.block(e.chunk)
+            self.block(chunk)
             return e.finish()
-        self.sums = self.pointer["transformed"] + e.chunk * self.w.size
+        self.sums = self.pointer["transformed"] + chunk * self.w.size
         blocks, parts = number["tile_blocks"] * number["depth_blocks"], number["parts"]
-        first, last = e.chunk * blocks / parts, (e.chunk + 1) * blocks / parts
+        first, last = chunk * blocks / parts, (chunk + 1) * blocks / parts
         with e.loop("block", last, start=first) as b:
             self.fresh = b.index <= first
             self.block(b.index)
@@ -379,12 +386,11 @@ class Writer:
         ]
         return Place(pointer, (strides[0], strides[1]), cut)
 
-    def vectors(self, channels: int, body) -> None:
-        """body(first channel, mask) for each vector of so many channels."""
-        e, lanes = self.e, self.w.lanes
-        with e.loop("c", channels, step=lanes) as c:
-            left = channels - c.index
-            body(c.index, e.mask(left, lanes) if channels % lanes else None)
+    def mask(self, channel: Value, channels: int) -> Value | None:
+        """The lanes of a vector from `channel` on that exist; None if all do."""
+        if channels % self.w.lanes == 0:
+            return None
+        return self.e.mask(channels - channel, self.w.lanes)
 
     # x -> V ----------------------------------------------------------------------
 
@@ -396,21 +402,18 @@ class Writer:
         with e.loop("tile", self.count) as t:
             place = self.source_tile(self.first + t.index, z)
             row = V + t.index * facts.source_row
-
-            def vector(channel: Value, mask) -> None:
-                here, to = e.opaque(place.pointer + channel), e.opaque(row + channel)
+            with e.loop("c", w.source_channels, step=w.lanes) as c:
+                mask = self.mask(c.index, w.source_channels)
+                here, to = e.opaque(place.pointer + c.index), e.opaque(row + c.index)
 
                 def load(i: int, j: int) -> Value:
-                    at = e.at(here, (place.strides[0], i), (place.strides[1], j))
-                    return e.load(at, w.lanes, mask)
+                    return e.load(e.at(here, *self.steps(place, i, j)), w.lanes, mask)
 
                 def store(i: int, j: int, value: Value) -> None:
                     position = i * w.reach[1] + j
                     e.store(value, to + position * facts.source_pitch)
 
                 transform(e, *w.matrices(2), load, store)
-
-            self.vectors(w.source_channels, vector)
 
     def source_tile(self, index: Value, z: Value) -> Place:
         """Where a tile is read: in the source or, if the border cuts it, as a copy."""
@@ -499,9 +502,10 @@ class Writer:
             outer = e.at(
                 there, (i.index, number["result_y"]), (j.index, number["result_x"])
             )
-            ends = [outer, scratch + mine]
+            first, last = self.channels
+            ends = [outer + first, scratch + mine + first]
             to, source = reversed(ends) if inwards else ends
-            e.copy(to, source, w.channels)
+            e.copy(to, source, last - first)
 
     def position(self, base: Value, i: int, j: int) -> Value:
         return base + (i * self.w.reach[1] + j) * self.facts.result_pitch
@@ -511,19 +515,18 @@ class Writer:
         e, w = self.e, self.w
         left, right = w.matrices(0)
 
-        def vector(channel: Value, mask) -> None:
-            here, to = e.opaque(place.pointer + channel), e.opaque(M + channel)
+        first, last = self.channels
+        with e.loop("k", last, start=first, step=w.lanes) as k:
+            mask = self.mask(k.index, w.channels)
+            here, to = e.opaque(place.pointer + k.index), e.opaque(M + k.index)
 
             def load(i: int, j: int) -> Value:
-                at = e.at(here, *self.steps(place, i, j))
-                return e.load(at, w.lanes, mask)
+                return e.load(e.at(here, *self.steps(place, i, j)), w.lanes, mask)
 
             def store(i: int, j: int, value: Value) -> None:
                 e.store(value, self.position(to, i, j))
 
             transform(e, transposed(left), transposed(right), load, store)
-
-        self.vectors(w.channels, vector)
 
     def steps(self, place: Place, i: int, j: int):
         return (place.strides[0], i), (place.strides[1], j)
@@ -534,10 +537,10 @@ class Writer:
         e, w, facts = self.e, self.w, self.facts
         zero = e.zero(w.dtype, w.lanes)
         corners = {(i, j) for i in (0, w.tile[0] - 1) for j in (0, w.tile[1] - 1)}
-        with e.loop("k", w.channels, step=w.lanes, carry=list(strange)) as k:
-            mask = None
-            if w.channels % w.lanes:
-                mask = e.mask(w.channels - k.index, w.lanes)
+        first, last = self.channels
+        carry = list(strange)
+        with e.loop("k", last, start=first, step=w.lanes, carry=carry) as k:
+            mask = self.mask(k.index, w.channels)
             bias = e.load(self.pointer["bias"] + k.index, w.lanes)
             here, column = e.opaque(place.pointer + k.index), e.opaque(M + k.index)
 
@@ -570,7 +573,7 @@ class Writer:
         whole = w.source_channels // part * part
         with (
             e.loop("position", w.positions) as p,
-            e.loop("block", w.blocks) as b,
+            e.loop("block", self.k_blocks[1], start=self.k_blocks[0]) as b,
             e.loop("depth_tap", w.depth) as k,
         ):
             u = self.weights_of(p.index, b.index, k.index)
@@ -607,7 +610,7 @@ class Writer:
             self.add(sums, places, fresh)
 
     def add(self, sums: list[Value], places: list[Value], fresh: Value) -> None:
-        """Put a part's sums in memory, on top of earlier ones unless it is the first."""
+        """Put a part's sums in memory: on top of earlier ones, if there are."""
         e = self.e
         with e.when(fresh, "the first part"):
             for total, place in zip(sums, places, strict=True):
@@ -650,7 +653,7 @@ class Writer:
         zero = e.zero(w.dtype, w.lanes)
         with (
             e.loop("position", w.positions) as p,
-            e.loop("block", w.blocks) as b,
+            e.loop("block", self.k_blocks[1], start=self.k_blocks[0]) as b,
             e.loop("depth_tap", w.depth) as k,
         ):
             slot = (newest + 1 + k.index) % w.depth
