@@ -68,18 +68,29 @@ def _elements(array: np.ndarray, groups: int) -> tuple[int, ...]:
 REORDERED = 8
 
 
-def _readable(array: np.ndarray, dense: bool = False) -> np.ndarray:
+def _readable(
+    array: np.ndarray, dense: bool = False, squares: bool = False
+) -> np.ndarray:
     """The array, or a channels-last copy: if its strides are no whole elements, or it
-    is worth it, or its channels must be neighbours (`dense`)."""
+    is worth it, or its channels must be neighbours (`dense`). With `squares` it is not
+    worth it where rows are dense: packing transposes them."""
     whole = all(stride % array.itemsize == 0 for stride in array.strides)
     apart = array.shape[1] > 1 and array.strides[1] != array.itemsize
-    many = array.shape[1] >= REORDERED
+    rows = squares and array.strides[-1] == array.itemsize
+    many = array.shape[1] >= REORDERED and not rows
     if whole and array.flags.aligned and not (apart and (dense or many)):
         return array
     order = memory.channels_last(array.ndim)
     copy = memory.empty(array.shape, array.dtype, order)
     pointwise(("in", 0), array, out=copy)
     return copy
+
+
+def _in_squares(taps: Taps) -> bool:
+    """Whether packing transposes channels squares at a time."""
+    if taps.source_channels == 1:
+        return taps.groups % 16 == 0
+    return taps.source_channels % 8 == 0
 
 
 def _solve_y(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
@@ -144,9 +155,10 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         w.fill(0)
         return w
     depthwise = conv_depthwise.handles(taps, target)
-    x = _readable(given["x"])
+    winograd = conv_winograd.chosen(taps, solves_w=True)
+    x = _readable(given["x"], squares=not winograd and _in_squares(taps))
     y = _readable(given["y"], dense=depthwise or taps.channels > 1)
-    if conv_winograd.chosen(taps, solves_w=True) and conv_winograd.weight_gradient(
+    if winograd and conv_winograd.weight_gradient(
         taps, x, _elements(x, 1), y, _elements(y, 1), w, target
     ):
         return w
@@ -196,11 +208,12 @@ def _tap_convolution(
         return
     if not taps.taps or not taps.source_channels or not source.size:
         return _without_source(taps, bias, result)
-    source = _readable(source)
+    winograd = conv_winograd.chosen(taps, solves_w=False)
+    source = _readable(source, squares=not winograd and _in_squares(taps))
     picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
     w = w[tuple(picked)]
     strides = _elements(source, taps.groups), _elements(result, taps.groups)
-    if conv_winograd.chosen(taps, solves_w=False) and conv_winograd.convolve(
+    if winograd and conv_winograd.convolve(
         taps, source, strides[0], w[0], bias, result, strides[1], target
     ):
         return

@@ -62,7 +62,8 @@ def source_layout(taps: Taps, strides: tuple[int, ...], block: int) -> str:
     if taps.source_channels == 1:
         return "rows" if last == 1 else "channels"
     if channel != 1:
-        return "strided"
+        squares = block % 4 == 0 and taps.source_channels % block == 0
+        return "planes" if squares and last == 1 else "strided"
     whole = taps.groups == 1 and block == taps.source_channels
     return "rows" if whole and last == taps.source_channels else "channels"
 
@@ -130,7 +131,8 @@ def cut(
     slab_strides = tuple(prod(reach[a + 1 :]) * channels for a in range(len(reach)))
     slab_size = -(-reach[0] * slab_strides[0] // 16) * 16
     pitch, folds, offset = channels, taps.contiguous, 0
-    if taps.interior and layout != "strided" and taps.source_channels % channels == 0:
+    near = layout in ("rows", "channels")
+    if taps.interior and near and taps.source_channels % channels == 0:
         layout, pitch = "slabless", source_strides[-1]
         folds = folds and pitch == channels
         slab_strides, slab_size = spatial, 0

@@ -113,6 +113,14 @@ def _strides(strides: tuple[int, ...], lanes: int) -> tuple[int, ...]:
     return (batch, group * lanes, group, *spatial)
 
 
+def _layout(taps: Taps, strides: tuple[int, ...], lanes: int) -> str:
+    """How the source lies; strides of blocks of channels."""
+    if strides[2] == 1:
+        return "channels"
+    squares = taps.groups % lanes == 0 and lanes % 4 == 0
+    return "planes" if squares and strides[-1] == 1 else "strided"
+
+
 @lru_cache(maxsize=4096)
 def plan(
     taps: Taps,
@@ -129,12 +137,12 @@ def plan(
     # Sums, a row of weights, and x on its way.
     free = target.registers - min(len(axis.taps), target.registers // 3) - 2
     tiles, width, wider = conv_direct.row_tiles(axis.count, min(free, 14))
-    dense = source_strides[2] == 1
+    layout = _layout(taps, source_strides, lanes)
     blocks = cut(
         blocked,
         source_strides,
         result_strides,
-        "channels" if dense else "strided",
+        layout,
         lanes,
         (tiles, width + (wider > 0)),
         target,
@@ -241,7 +249,7 @@ def gradient_plan(
     blocked = _as_blocks(taps, lanes)
     x_strides, y_strides = _strides(x_strides, lanes), _strides(y_strides, lanes)
     axis = taps.axes[-1]
-    layout = "channels" if x_strides[2] == 1 else "strided"
+    layout = _layout(taps, x_strides, lanes)
     row = (axis.count, 1)
     longest = conv_weights.PIXELS
     blocks = cut(blocked, x_strides, y_strides, layout, lanes, row, target, longest)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..emit import Emitter, Value
+from .pointwise import transposed
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class SlabSource:
     """How channels lie in the source.
 
     "rows": neighbouring positions of the last axis are neighbours in memory, channels
-    and all; "channels": the channels of one position are; "strided": nothing is.
+    and all; "channels": the channels of one position are; "planes": the positions of
+    one channel are; "strided": nothing is.
     `border` says what lies beyond its edges.
     """
 
@@ -122,7 +124,7 @@ def _pack_position(e: Emitter, source: Value, slab: Value, facts: SlabSource) ->
     """The channels of one position."""
     if not isinstance(facts.present, int):
         e.clear(slab, facts.channels)
-    if facts.layout != "strided":
+    if facts.layout in ("rows", "channels"):
         e.copy(slab, source, facts.present)
         return
     with e.loop("c", facts.present) as c:
@@ -148,6 +150,8 @@ def _pack_middle(
                 slab + p.index * facts.channels,
                 facts,
             )
+    elif facts.layout == "planes":
+        _pack_planes(e, source, slab, count, facts)
     else:
         if not isinstance(facts.present, int):
             e.clear(slab, count * facts.channels)
@@ -156,6 +160,32 @@ def _pack_middle(
             with e.loop("position", count) as p:
                 value = e.load(plane + p.index * axis.source_stride)
                 e.store(value, slab + (p.index * facts.channels + c.index))
+
+
+def planes_side(channels: int, lanes: int) -> int:
+    """How many channels are transposed at a time: they divide `channels`."""
+    return min(channels & -channels, lanes, 16)
+
+
+def _pack_planes(
+    e: Emitter, source: Value, slab: Value, count: Value, facts: SlabSource
+) -> None:
+    """Squares of channels by positions, transposed in registers. The last of a row
+    overlaps the one before; a row shorter than a square goes one by one."""
+    side = planes_side(facts.channels, e.target.lanes(source.element.itemsize))
+    short = count < side
+    with e.loop("channels", facts.channels, step=side) as c:
+        rows = [source + (c.index + row) * facts.channel_stride for row in range(side)]
+        to = slab + c.index
+        with e.loop("square", e.select(short, 0, count), step=side) as p:
+            first = e.minimum(p.index, count - side)
+            square = transposed(e, [e.load(row + first, side) for row in rows])
+            for position, vector in enumerate(square):
+                e.store(vector, to + (first + position) * facts.channels)
+        with e.loop("position", e.select(short, count, 0)) as p:
+            for channel, row in enumerate(rows):
+                at = p.index * facts.channels + channel
+                e.store(e.load(row + p.index), to + at)
 
 
 def pack_weights(w: np.ndarray, lanes: int, out: np.ndarray) -> None:
