@@ -287,7 +287,8 @@ WORKSPACES = {
 @pytest.mark.parametrize("name", WORKSPACES)
 def test_workspace(name, solves, monkeypatch):
     """Beside its operands a convolution takes at most a quarter of them or 32 MB; one
-    that unfolds its input into patches takes k times the input."""
+    that unfolds its input into patches takes k times the input. The operands lie as
+    between layers: one whose channels are apart is first reordered, whole."""
     problem = replace(WORKSPACES[name], solves=solves)
     taken = Taken(monkeypatch)
     known = {
