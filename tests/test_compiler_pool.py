@@ -225,3 +225,14 @@ def test_every_target_compiles(form):
         made = schedule.build(key, named(name))
         assert made.listing.startswith(f"kernel pool_{form} for {name}\n")
         assert len(jit.assemble(made.ir, named(name))) > 500
+
+
+def test_bfloat16_in_either_layout():
+    x = np.random.default_rng(9).standard_normal((1, 24, 6, 6)).astype("f4")
+    bits = reference.narrow_bfloat16(x)
+    problem = PoolSpec("max", "bfloat16", 1, 24, (6, 6), (2,) * 2, (2,) * 2, (0,) * 2,
+                       (1,) * 2)  # fmt: skip
+    want = compiler.pool_forward(problem, last(bits), None)
+    np.testing.assert_array_equal(compiler.pool_forward(problem, bits, None), want)
+    exact = reference.widen_bfloat16(bits).reshape(1, 24, 3, 2, 3, 2).max((3, 5))
+    np.testing.assert_array_equal(reference.widen_bfloat16(want), exact)
