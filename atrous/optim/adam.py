@@ -63,7 +63,7 @@ class Adam(Optimizer):
     weight_decay: the L2 penalty, added to the gradient; with decoupled_weight_decay
         taken off the parameter by itself, as AdamW does
     amsgrad: use the largest v so far
-    foreach, fused: accepted; every step is one fused kernel for each parameter
+    foreach, fused: accepted; every step is one fused kernel for all of a group
 
     Raises ValueError for options out of range. Source: Kingma & Ba 2015,
     arXiv:1412.6980.

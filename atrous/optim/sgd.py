@@ -14,7 +14,7 @@ class SGD(Optimizer):
 
     weight_decay adds weight_decay·p to the gradient g: the L2 (ridge) penalty
     nesterov steps along g + momentum·v; maximize climbs instead of descending
-    foreach, fused: accepted; every step is one fused kernel for each parameter
+    foreach, fused: accepted; every step is one fused kernel for all of a group
 
     Raises ValueError for a negative option, or nesterov without momentum.
     """
