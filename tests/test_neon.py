@@ -120,6 +120,18 @@ def test_pointwise(dtype):
     skip_unless_run()
 
 
+def test_many_problems_in_one_launch():
+    """Compiled, not run: see `emulated.COMPILED_ONLY`."""
+    before = len(emulated.programs)
+    problems = [[values(n), values(n)] for n in (5, 300)]
+    dtypes = ("float32", "float32")
+    exprs = (("sub", IN, ("mul", ("scalar", 0), OTHER)),)
+    compiler.pointwise_each(
+        exprs, problems, scalars=(0.5,), dtypes=dtypes, written=(0,)
+    )
+    assert len(emulated.programs) == before + 1
+
+
 FUNCTIONS = {
     **{n: getattr(np, n) for n in ("exp", "log", "tanh", "sin", "sqrt", "floor")},
     "erf": np.vectorize(math.erf),
@@ -218,6 +230,7 @@ FAMILIES = {
     "winograd",
     "winograd_weights",
     "pointwise",
+    "each",
     "reduce",
     "softmax",
     "pool",
