@@ -75,14 +75,16 @@ def _block(
     channels: int,
     itemsize: int,
     longest: int,
+    share: int,
     target: Target,
 ) -> list[int]:
     """Outputs (in the last axis: tiles) of a chunk on each axis.
 
-    The slab fills up to a quarter of L2, growing from the last axis outwards, as long
-    as there are enough chunks; a row has at most `longest` tiles.
+    The slab fills up to one `share`-th of L2 as long as there are enough chunks. The
+    last axis grows first, to `longest` tiles at most; then always the axis that leaves
+    the fewest positions to pack for each output, so that halos stay small.
     """
-    limit = target.l2 // 4 // (channels * itemsize)  # positions
+    limit = target.l2 // share // (channels * itemsize)  # positions
     sizes = [*taps.count[:-1], tiles]
     block = [1] * len(sizes)
 
@@ -94,16 +96,25 @@ def _block(
         counts = [-(-n // b) for n, b in zip(sizes, block, strict=True)]
         return taps.batch * taps.groups * prod(counts)
 
-    for axis in reversed(range(len(sizes))):
-        inner_row = axis == len(sizes) - 1 and len(sizes) > 1
-        for size in range(2, sizes[axis] + 1):
-            before, block[axis] = block[axis], size
-            long = axis == len(sizes) - 1 and size > longest
-            if long or positions() > limit or (chunks() < CHUNKS and not inner_row):
-                block[axis] = before
-                break
-        count = -(-sizes[axis] // block[axis])
-        block[axis] = -(-sizes[axis] // count)  # blocks of equal size
+    def grown(axis: int) -> float | None:
+        """Positions an output if the axis had one more; None if it may not."""
+        block[axis] += 1
+        inner = axis == len(sizes) - 1
+        many = chunks() >= CHUNKS or (inner and len(sizes) > 1)
+        fits = block[axis] <= min(sizes[axis], longest if inner else sizes[axis])
+        cost = positions() / prod(block) if fits and many else None
+        cost = cost if positions() <= limit else None
+        block[axis] -= 1
+        return cost
+
+    while grown(len(sizes) - 1) is not None:
+        block[-1] += 1
+    outer = range(len(sizes) - 2, -1, -1)
+    while costs := [(c, -a) for a in outer if (c := grown(a)) is not None]:
+        block[-min(costs)[1]] += 1
+    for axis, size in enumerate(sizes):
+        count = -(-size // block[axis])
+        block[axis] = -(-size // count)  # blocks of equal size
     return block
 
 
@@ -116,16 +127,18 @@ def cut(
     tiles: tuple[int, int],
     target: Target,
     longest: int = 1 << 62,
+    share: int = 4,
 ) -> Blocks:
     """Cut into blocks of which a slab holds `channels` channels.
 
     Strides: batch, group, channel, *spatial, in elements. `tiles` is how many a row has
-    and the pixels of the widest. `layout` is the source's, if there must be a slab.
+    and the pixels of the widest, `longest` the most of them in a block. `layout` is the
+    source's, if there must be a slab; it fills one `share`-th of L2 at most.
     """
     count, width = tiles
     spatial = source_strides[3:]
     itemsize = ITEMSIZES[taps.dtype]
-    block = _block(taps, count, width, channels, itemsize, longest, target)
+    block = _block(taps, count, width, channels, itemsize, longest, share, target)
     pixels = [*block[:-1], min(block[-1] * width, taps.count[-1])]
     reach = [a.reach(n) for a, n in zip(taps.axes, pixels, strict=True)]
     slab_strides = tuple(prod(reach[a + 1 :]) * channels for a in range(len(reach)))

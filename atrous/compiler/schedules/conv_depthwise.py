@@ -26,6 +26,9 @@ from .packing import pack_weights
 
 #: Taps along a row that are unrolled at most; more are left to conv_direct.
 MOST_TAPS = 32
+#: A slab takes up to half of L2: the weights need little, and its halo costs as much
+#: as what it surrounds.
+SHARE = 2
 
 
 def handles(taps: Taps, target: Target) -> bool:
@@ -146,6 +149,7 @@ def plan(
         lanes,
         (tiles, width + (wider > 0)),
         target,
+        share=SHARE,
     )
     # Rows of taps are always one run: where they are read is known to the code.
     runs = taps.run_offsets(blocks.strides, True)
@@ -252,7 +256,9 @@ def gradient_plan(
     layout = _layout(taps, x_strides, lanes)
     row = (axis.count, 1)
     longest = conv_weights.PIXELS
-    blocks = cut(blocked, x_strides, y_strides, layout, lanes, row, target, longest)
+    blocks = cut(
+        blocked, x_strides, y_strides, layout, lanes, row, target, longest, SHARE
+    )
     runs = taps.run_offsets(blocks.strides, True)
     most = 28 if target.registers >= 32 else 12
     spacing = axis.offsets[1] - axis.offsets[0] if len(axis.taps) > 1 else 0
