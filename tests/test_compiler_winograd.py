@@ -174,7 +174,7 @@ def test_reaches_every_corner_of_a_tile():
             np.testing.assert_array_equal(where, expected)
 
 
-@pytest.mark.parametrize(("outputs", "taps"), [(1, 1), (2, 3), (4, 3), (2, 5)])
+@pytest.mark.parametrize(("outputs", "taps"), [(1, 1), (2, 3), (4, 3), (2, 5), (4, 5)])
 def test_matrices_are_exact(outputs, taps):
     left, filters, inputs = matrices(outputs, taps)
     r = random.Random(0)

@@ -3,8 +3,8 @@
 Three taps on the last axes, at step 1: a tile of 4 × 4 results takes 36 products
 instead of 144, in one dimension 6 instead of 12. Depth is summed directly (see
 winograd_kernels), so that the error stays near the direct schedule's. The tile on each
-axis is 4 or, where that would mostly compute what nobody asks for, 2. With five taps it
-is 2: 36 products instead of 100.
+axis is 4 or, where that would mostly compute what nobody asks for, 2. With five taps
+2 × 2 results take 36 products instead of 100, in one dimension 4 take 8 instead of 20.
 
 A value that is not finite would spread over its tile, so the kernel reports one that
 comes out, and the caller solves again directly: NaN and inf are where torch has them.
@@ -39,7 +39,9 @@ CHUNKS = 8
 PARTS = 4
 TILES_A_PART = 384
 #: The outputs of a tile along one axis, by the number of taps.
-TILES = {1: (1,), 3: (4, 2), 5: (2,)}
+TILES = {1: (1,), 3: (4, 2), 5: (4, 2)}
+#: Most positions of a tile: larger ones save products, and lose digits.
+POSITIONS = 36
 #: An axis that is not there: one position, one tap.
 _UNIT = Axis(count=1, step=1, offsets=(0,), taps=(0,), size=1)
 
@@ -152,14 +154,14 @@ def _weight_bytes(taps: Taps, tile: tuple[int, int]) -> int:
 
 def choose_sizes(taps: Taps) -> tuple[int, int]:
     """The tile's outputs on the two axes: those that cost least, among those whose
-    weights are not too many."""
+    positions and weights are not too many."""
     _, y, x = three_axes(taps)
-    rows, columns = (TILES[len(axis.taps)] for axis in (y, x))
+    tiles = product(*(TILES[len(axis.taps)] for axis in (y, x)))
 
     def order(tile: tuple[int, int]) -> tuple[bool, float]:
         return _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)
 
-    return min(product(rows, columns), key=order)
+    return min((t for t in tiles if _positions(taps, t) <= POSITIONS), key=order)
 
 
 def _block(

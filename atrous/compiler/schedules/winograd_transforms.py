@@ -22,12 +22,16 @@ from functools import cache
 
 from ..emit import Emitter, Value
 
-_ZERO, _ONE, _SMALL, _LARGE = (Fraction(n, 8) for n in (0, 8, 5, 12))
-#: The points beside infinity, by their number.
-POINTS = {
+#: The points beside infinity, by their number, in eighths.
+_EIGHTHS = {
     0: (),
-    3: (_ZERO, _ONE, -_ONE),
-    5: (_ZERO, _SMALL, -_SMALL, _LARGE, -_LARGE),
+    3: (0, 8, -8),
+    5: (0, 5, -5, 12, -12),
+    7: (0, 4, -4, 8, -8, 16, -16),
+}
+POINTS = {
+    number: tuple(Fraction(eighth, 8) for eighth in eighths)
+    for number, eighths in _EIGHTHS.items()
 }
 
 Matrix = tuple[tuple[Fraction, ...], ...]
