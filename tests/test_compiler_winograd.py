@@ -6,14 +6,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from test_compiler_conv import laid_out, operands, solved_for, spec, spills
+from test_compiler_conv import LISTINGS, laid_out, operands, solved_for, spec, spills
 
 from atrous.compiler import jit, memory, reference, target
 from atrous.compiler.convolution import convolve
 from atrous.compiler.schedules import conv_winograd, winograd_transforms
 from atrous.compiler.schedules.conv_taps import forward
-from atrous.compiler.schedules.winograd_kernels import WeightTransform
 from atrous.compiler.schedules.winograd_transforms import matrices
+from atrous.compiler.schedules.winograd_weights import WeightTransform
 from atrous.compiler.spec import BORDERS
 
 TARGETS = [
@@ -227,6 +227,15 @@ def test_products_stay_in_registers(solves_w):
     main, _ = kernels_of(problem, on, solves_w)
     plan = type("Plan", (), {"kernel": main})
     assert len(spills(plan, on, "%zmm")) < 80
+
+
+@pytest.mark.parametrize("solves_w", [False, True])
+def test_listing_is_as_reviewed(solves_w):
+    """If a schedule changes on purpose, write the new listing over the old."""
+    on = target.named("avx2")
+    main, _ = kernels_of(spec((1, 8, 8, 8), 8, 3, padding=1), on, solves_w)
+    name = "winograd_gradient" if solves_w else "winograd"
+    assert main.build(on).listing == (LISTINGS / f"{name}.txt").read_text()
 
 
 def test_choice(monkeypatch):

@@ -13,7 +13,6 @@ comes out, and the caller solves again directly: NaN and inf are where torch has
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -24,7 +23,8 @@ from ..pool import run, workers_of
 from ..target import Target
 from .conv_direct import choose_tile, row_tiles
 from .conv_taps import Axis, Taps
-from .winograd_kernels import Weights, WeightTransform, Winograd
+from .winograd_kernels import Winograd
+from .winograd_weights import Weights, WeightTransform
 
 #: Fewest channels on either side: those of a position must lie side by side.
 FEW = 8
@@ -156,7 +156,7 @@ def choose_sizes(taps: Taps) -> tuple[int, int]:
     """The tile's outputs on the two axes: those that cost least, among those whose
     positions and weights are not too many."""
     _, y, x = three_axes(taps)
-    tiles = product(*(TILES[len(axis.taps)] for axis in (y, x)))
+    tiles = [(m, n) for m in TILES[len(y.taps)] for n in TILES[len(x.taps)]]
 
     def order(tile: tuple[int, int]) -> tuple[bool, float]:
         return _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)

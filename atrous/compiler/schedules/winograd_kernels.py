@@ -22,168 +22,9 @@ from math import prod
 
 from ..emit import Emitter, Kernel, Value
 from ..target import Target
-from .winograd_transforms import Matrix, matrices, transform, transposed
-
-#: Source channels that one chunk of the weights' transforms takes.
-WEIGHT_ROWS = 16
-#: Source channels (for the gradient: tiles) that are summed before they join a total.
-PART, TILES = 16, 32
-#: Steps of a sum in one turn of its loop.
-UNROLLED = 4
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The layout of transformed weights: [position][block][depth tap][row][channel].
-
-    `tile` and `taps` are the outputs and taps of the two transformed axes. `rows` are
-    the source channels, of which the last ones may be spare.
-    """
-
-    dtype: str
-    tile: tuple[int, int]
-    taps: tuple[int, int]
-    depth: int
-    channels: int
-    source_channels: int
-    rows: int
-    lanes: int
-    vectors: int
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Inputs of a tile on each axis."""
-        y, x = (m + r - 1 for m, r in zip(self.tile, self.taps, strict=True))
-        return y, x
-
-    @property
-    def positions(self) -> int:
-        return prod(self.reach)
-
-    @property
-    def block(self) -> int:
-        """Channels in a block."""
-        return self.lanes * self.vectors
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.channels // self.block)
-
-    @property
-    def pitch(self) -> int:
-        """Elements between positions: no multiple of a page, or all of them would
-        compete for the same cache sets."""
-        return self.blocks * self.depth * self.rows * self.block + 16
-
-    @property
-    def size(self) -> int:
-        """Elements of all positions."""
-        return self.positions * self.pitch
-
-    @property
-    def chunks(self) -> int:
-        """Chunks of the kernels that transform weights."""
-        return self.depth * self.blocks * -(-self.source_channels // WEIGHT_ROWS)
-
-    def matrices(self, which: int) -> tuple[Matrix, Matrix]:
-        """Aᵀ (0), G (1) or Bᵀ (2) of both axes."""
-        y, x = (
-            matrices(m, r)[which] for m, r in zip(self.tile, self.taps, strict=True)
-        )
-        return y, x
-
-
-@dataclass(frozen=True)
-class WeightTransform:
-    """U = G w Gᵀ, or for the gradient w = Gᵀ U G with U the sum of several parts.
-
-    Both in float64: it is little work, and spares the result a part of its error.
-    """
-
-    weights: Weights
-    gradient: bool
-
-    POINTERS = ("w", "transformed")
-    NUMBERS = (
-        "w_channel",
-        "w_source_channel",
-        "w_depth",
-        "w_y",
-        "w_x",
-        "parts",
-    )
-
-    def build(self, target: Target) -> Kernel:
-        e = Emitter("winograd_weights", target)
-        w = self.weights
-        pointer = {
-            n: e.pointer(i, w.dtype, n) for i, n in enumerate(WeightTransform.POINTERS)
-        }
-        number = {
-            n: e.argument(len(pointer) + i, n)
-            for i, n in enumerate(WeightTransform.NUMBERS)
-        }
-        groups = -(-w.source_channels // WEIGHT_ROWS)
-        first, rest = e.chunk % groups * WEIGHT_ROWS, e.chunk / groups
-        depth, block = rest % w.depth, rest / w.depth
-        last = e.minimum(first + WEIGHT_ROWS, w.source_channels)
-        with e.loop("c", last, start=first) as c, e.loop("v", w.vectors) as v:
-            channel = block * w.block + v.index * w.lanes
-            mask = None
-            if w.channels % w.block:
-                mask = e.mask(w.channels - channel, w.lanes)
-            given = e.at(
-                pointer["w"],
-                (channel, number["w_channel"]),
-                (c.index, number["w_source_channel"]),
-                (depth, number["w_depth"]),
-            )
-            row = (block * w.depth + depth) * w.rows + c.index
-            row = row * w.block + v.index * w.lanes
-            place = e.opaque(pointer["transformed"] + row)
-            steps = e.steps(w.lanes) * e.splat(number["w_channel"], w.lanes)
-
-            def tap(i: int, j: int) -> Value:
-                return e.at(given, (number["w_y"], i), (number["w_x"], j))
-
-            def position(i: int, j: int) -> Value:
-                return place + (i * w.reach[1] + j) * w.pitch
-
-            if self.gradient:
-                self._out(e, tap, place, steps, mask, number["parts"])
-            else:
-                transform(
-                    e,
-                    *w.matrices(1),
-                    lambda i, j: e.cast(e.gather(tap(i, j), steps, mask), "float64"),
-                    lambda i, j, value: e.store(e.cast(value, w.dtype), position(i, j)),
-                )
-        return e.finish()
-
-    def _out(self, e: Emitter, tap, place: Value, steps, mask, parts: Value) -> None:
-        w = self.weights
-        left, right = w.matrices(1)
-        totals = e.scratch("float64", w.positions * w.lanes, "totals")
-        with e.loop("position", w.positions) as p:
-            first = place + p.index * w.pitch
-            carried = [e.cast(e.load(first, w.lanes), "float64")]
-            with e.loop("part", parts, start=1, carry=carried) as part:
-                more = e.load(first + part.index * w.size, w.lanes)
-                part.carry = [part.carry[0] + e.cast(more, "float64")]
-            e.store(part.carry[0], totals + p.index * w.lanes)
-
-        def total(i: int, j: int) -> Value:
-            return e.load(totals + (i * w.reach[1] + j) * w.lanes, w.lanes)
-
-        transform(
-            e,
-            transposed(left),
-            transposed(right),
-            total,
-            lambda i, j, value: e.scatter(
-                e.cast(value, w.dtype), tap(i, j), steps, mask
-            ),
-        )
+from .winograd_products import Products
+from .winograd_transforms import transform, transposed
+from .winograd_weights import Weights
 
 
 def _apart(row: int) -> int:
@@ -291,7 +132,7 @@ class Place:
     cut: Value
 
 
-class Writer:
+class Writer(Products):
     """Writes the loop nest of one `Winograd`."""
 
     def __init__(self, facts: Winograd, target: Target):
@@ -325,6 +166,8 @@ class Writer:
         self.k_blocks = share * k_blocks / shares, (share + 1) * k_blocks / shares
         begin, end = (b * self.w.block for b in self.k_blocks)
         self.channels = begin, e.minimum(end, self.w.channels)
+        for pair, what in ((self.k_blocks, "block"), (self.channels, "channel")):
+            pair[0].label, pair[1].label = f"first {what}", f"end of {what}s"
         if not facts.solves_w:
             self.sums = self.pointer["transformed"]
             self.block(chunk)
@@ -346,7 +189,9 @@ class Writer:
         start = index / number["tile_blocks"] * number["depth_a_block"]
         depths = e.minimum(number["depth_a_block"], number["depth"] - start)
         before = self.w.depth - 1  # slices that come before the first output
-        with e.loop("slice", depths + before) as s:
+        slices = depths + before
+        slices.label = "slices that are read"
+        with e.loop("slice", slices) as s:
             slot = s.index % self.w.depth
             self.transform_source(start + s.index, slot)
             if before:
@@ -474,6 +319,7 @@ class Writer:
             )
             rows = e.minimum(number["count_y"] - y, self.w.tile[0])
             columns = e.minimum(number["count_x"] - x, self.w.tile[1])
+            rows.label, columns.label = "rows that exist", "columns that exist"
             cut = (rows < self.w.tile[0]) | (columns < self.w.tile[1])
             scratch, row = self.sections[3], facts.result_row
             place = self.place(
@@ -558,130 +404,3 @@ class Writer:
 
             transform(e, *w.matrices(0), load, store)
         return k.carry
-
-    # The products ----------------------------------------------------------------
-
-    def sum_results(self, newest: Value) -> None:
-        """M[p] = Σ over the ring of V[p] · U[p]: tiles × channels in registers.
-
-        The sum is taken in parts that are added in memory: the rounding error grows
-        with the root of a part's length, and Aᵀ makes it larger.
-        """
-        e, w, facts = self.e, self.w, self.facts
-        V, M, _, _ = self.sections
-        part = -(-w.source_channels // max(1, round(w.source_channels / PART)))
-        whole = w.source_channels // part * part
-        with (
-            e.loop("position", w.positions) as p,
-            e.loop("block", self.k_blocks[1], start=self.k_blocks[0]) as b,
-            e.loop("depth_tap", w.depth) as k,
-        ):
-            u = self.weights_of(p.index, b.index, k.index)
-            slot = (newest + 1 + k.index) % w.depth
-            x = V + (slot * facts.slice + p.index * facts.source_pitch)
-            to = M + (p.index * facts.result_pitch + b.index * w.block)
-            with e.loop("part", whole, step=part) as c:
-                fresh = (k.index < 1) & (c.index < 1)
-                self.sum_part(x + c.index, u + c.index * w.block, part, to, fresh)
-            if rest := w.source_channels - whole:
-                never = e.constant(False, "truth")
-                self.sum_part(x + whole, u + whole * w.block, rest, to, never)
-
-    def weights_of(self, position: Value, block: Value, depth_tap: Value) -> Value:
-        """Where these rows of U, or of its sums, start."""
-        w = self.w
-        number = block * w.depth + depth_tap
-        return self.sums + (position * w.pitch + number * (w.rows * w.block))
-
-    def sum_part(self, x: Value, u: Value, terms: int, to: Value, fresh: Value) -> None:
-        """Add `terms` source channels to the sums of all tiles and one block."""
-        e, w, facts = self.e, self.w, self.facts
-        zero = e.zero(w.dtype, w.lanes)
-        with e.loop("row", self.count, step=facts.width) as r:
-            here = e.opaque(x + r.index * facts.source_row)
-            sums = [zero] * (facts.width * w.vectors)
-            sums = self.sum_channels(here, e.opaque(u), terms, sums)
-            place = e.opaque(to + r.index * facts.result_row)
-            places = [
-                place + (t * facts.result_row + v * w.lanes)
-                for t in range(facts.width)
-                for v in range(w.vectors)
-            ]
-            self.add(sums, places, fresh)
-
-    def add(self, sums: list[Value], places: list[Value], fresh: Value) -> None:
-        """Put a part's sums in memory: on top of earlier ones, if there are."""
-        e = self.e
-        with e.when(fresh, "the first part"):
-            for total, place in zip(sums, places, strict=True):
-                e.store(total, place)
-        with e.when(~fresh, "a later part"):
-            for total, place in zip(sums, places, strict=True):
-                e.store(e.load(place, total.type.lanes) + total, place)
-
-    def sum_channels(
-        self, x: Value, u: Value, terms: int, sums: list[Value]
-    ) -> list[Value]:
-        """Add the products of `terms` source channels, some a turn."""
-        e, w, facts = self.e, self.w, self.facts
-        whole = terms // UNROLLED * UNROLLED
-
-        def step(x: Value, u: Value, sums: list[Value]) -> list[Value]:
-            weights = [e.load(u + v * w.lanes, w.lanes) for v in range(w.vectors)]
-            result = []
-            for t in range(facts.width):
-                spread = e.splat(e.load(x + t * facts.source_row), w.lanes)
-                for v, weight in enumerate(weights):
-                    result.append(e.fma(spread, weight, sums[t * w.vectors + v]))
-            return result
-
-        with e.loop("c", whole, step=UNROLLED, carry=sums) as c:
-            for i in range(UNROLLED):
-                here = u + (c.index + i) * w.block
-                for line in range(0, w.block * 4, 64):  # the next part follows this one
-                    e.prefetch(here + (terms * w.block + line // 4))
-                c.carry = step(x + (c.index + i), here, c.carry)
-        sums = c.carry
-        for i in range(whole, terms):
-            sums = step(x + i, u + i * w.block, sums)
-        return sums
-
-    def sum_weights(self, newest: Value, fresh: Value) -> None:
-        """U[p] += V[p]ᵀ · M[p]: source channels × channels in registers."""
-        e, w, facts = self.e, self.w, self.facts
-        V, M, _, _ = self.sections
-        zero = e.zero(w.dtype, w.lanes)
-        with (
-            e.loop("position", w.positions) as p,
-            e.loop("block", self.k_blocks[1], start=self.k_blocks[0]) as b,
-            e.loop("depth_tap", w.depth) as k,
-        ):
-            slot = (newest + 1 + k.index) % w.depth
-            V_p = V + (slot * facts.slice + p.index * facts.source_pitch)
-            M_p = M + (p.index * facts.result_pitch + b.index * w.block)
-            U_p = self.weights_of(p.index, b.index, k.index)
-            with e.loop("row", w.rows, step=facts.width) as r:
-                x, y = e.opaque(V_p + r.index), e.opaque(M_p)
-                to = e.opaque(U_p + r.index * w.block)
-                sums = [zero] * (facts.width * w.vectors)
-                with e.loop("part", self.count, step=TILES) as part:
-                    last = e.minimum(part.index + TILES, self.count)
-                    with e.loop("tile", last, start=part.index, carry=sums) as t:
-                        t.carry = self.outer(
-                            x + t.index * facts.source_row,
-                            y + t.index * facts.result_row,
-                            t.carry,
-                        )
-                    places = [to + i * w.lanes for i in range(len(sums))]
-                    self.add(t.carry, places, fresh & (part.index < 1))
-
-    def outer(self, x: Value, y: Value, sums: list[Value]) -> list[Value]:
-        """One tile: each source channel times each vector."""
-        e, w = self.e, self.w
-        row = [e.load(y + v * w.lanes, w.lanes) for v in range(w.vectors)]
-        result = []
-        for s in range(self.facts.width):
-            spread = e.splat(e.load(x + s), w.lanes)
-            for v, vector in enumerate(row):
-                result.append(e.fma(spread, vector, sums[s * w.vectors + v]))
-        return result
