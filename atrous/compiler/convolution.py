@@ -155,7 +155,7 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         w.fill(0)
         return w
     depthwise = conv_depthwise.handles(taps, target)
-    winograd = conv_winograd.chosen(taps, solves_w=True)
+    winograd = conv_winograd.chosen(taps)
     x = _readable(given["x"], squares=not winograd and _in_squares(taps))
     y = _readable(given["y"], dense=depthwise or taps.channels > 1)
     if winograd and conv_winograd.weight_gradient(
@@ -208,7 +208,7 @@ def _tap_convolution(
         return
     if not taps.taps or not taps.source_channels or not source.size:
         return _without_source(taps, bias, result)
-    winograd = conv_winograd.chosen(taps, solves_w=False)
+    winograd = conv_winograd.chosen(taps)
     source = _readable(source, squares=not winograd and _in_squares(taps))
     picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
     w = w[tuple(picked)]

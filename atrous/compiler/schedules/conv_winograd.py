@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import cache, memory
 from ..emit import ITEMSIZES
+from ..launch import address
 from ..pool import run, workers_of
 from ..target import Target
 from .conv_direct import choose_tile, row_tiles
@@ -86,15 +87,23 @@ def direct_cost(taps: Taps) -> float:
     return taps.products + PACKED * taps.taps * taps.source_channels * taps.channels
 
 
-def chosen(taps: Taps, solves_w: bool) -> bool:
-    """Whether convolve() takes this schedule: where it handles the problem and is the
-    faster one, or ATROUS_SCHEDULE=winograd pins it; another name there rules it out."""
-    pinned = os.environ.get("ATROUS_SCHEDULE")
-    if (pinned and pinned != "winograd") or not handles(taps):
+@lru_cache(maxsize=4096)
+def faster(taps: Taps) -> bool:
+    """Whether the schedule handles the problem and, by its cost, should compute it."""
+    if not handles(taps):
         return False
     tile = choose_sizes(taps)
     fits = _weight_bytes(taps, tile) <= WEIGHT_BYTES
-    return bool(pinned) or (fits and cost(taps, tile) < GAIN * direct_cost(taps))
+    return fits and cost(taps, tile) < GAIN * direct_cost(taps)
+
+
+def chosen(taps: Taps) -> bool:
+    """Whether convolve() takes this schedule: where it is faster, or wherever it can if
+    ATROUS_SCHEDULE is "winograd"; another name there rules it out."""
+    pinned = os.environ.get("ATROUS_SCHEDULE")
+    if pinned:
+        return pinned == "winograd" and handles(taps)
+    return faster(taps)
 
 
 def three_axes(taps: Taps) -> tuple[Axis, Axis, Axis]:
@@ -274,13 +283,13 @@ def _transform_weights(
 ) -> None:
     """w (channels, source channels, *taps) to `transformed` (parts, …), or back."""
     kernel = WeightTransform(weights, gradient)
-    address = cache.kernel(("winograd_weights", kernel), kernel.build, target)
+    code = cache.kernel(("winograd_weights", kernel), kernel.build, target)
     if any(stride % w.itemsize for stride in w.strides) or not w.flags.aligned:
         w = w.copy()
     steps = [stride // w.itemsize for stride in w.strides]
     numbers = (*steps[:2], *[0] * (5 - len(steps)), *steps[2:], len(transformed))
-    addresses = (w.ctypes.data, transformed.ctypes.data)
-    run(address, (*addresses, *numbers), weights.chunks)
+    addresses = (address(w), address(transformed))
+    run(code, (*addresses, *numbers), weights.chunks)
 
 
 def _launch(plan: Plan, source, transformed, bias, result, target: Target) -> bool:
@@ -290,8 +299,8 @@ def _launch(plan: Plan, source, transformed, bias, result, target: Target) -> bo
     )
     strange = np.zeros(1, np.int64)
     arrays = (source, transformed, bias, result, workspace, plan.maps, strange)
-    address = cache.kernel(("winograd", plan.kernel), plan.kernel.build, target)
-    run(address, (*(a.ctypes.data for a in arrays), *plan.numbers), plan.chunks)
+    code = cache.kernel(("winograd", plan.kernel), plan.kernel.build, target)
+    run(code, (*(address(a) for a in arrays), *plan.numbers), plan.chunks)
     return not strange[0]
 
 
