@@ -68,9 +68,9 @@ def handles(taps: Taps) -> bool:
 # What steps cost, in the time of one lane's multiply-add at its peak (measured on a
 # Zen 4): a product of transformed tiles; the transforms of one channel of a tile, and
 # of one weight, for each position; a call. For the direct schedule: to pack a weight.
-PRODUCT, TILE, WEIGHT, CALL, PACKED = 1.25, 14, 50, 1_000_000, 100
+PRODUCT, TILE, WEIGHT, CALL, PACKED = 1.25, 10, 50, 500_000, 100
 #: How much of the direct schedule's time it must save at least.
-GAIN = 0.9
+GAIN = 0.95
 
 
 def cost(taps: Taps, tile: tuple[int, int]) -> float:
