@@ -82,9 +82,12 @@ def medians(calls: list, seconds: float) -> list[float]:
 def errors(rivals: list[Rival], arrays, row: Row) -> list[float]:
     """Each rival's distance from the same operation in float64."""
     wide = [a.astype(np.float64) for a in arrays]
-    truth = Rival(rivals[-1].library, wide, row).forward().numpy()
+    truth = Rival(rivals[-1].library, wide, row).forward().detach().numpy()
     scale = np.abs(truth).max()
-    return [float(np.abs(r.forward().numpy() - truth).max() / scale) for r in rivals]
+    return [
+        float(np.abs(r.forward().detach().numpy() - truth).max() / scale)
+        for r in rivals
+    ]
 
 
 def measure(row: Row, seconds: float, peak: dict) -> dict:
