@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from math import exp, log
 from pathlib import Path
 
@@ -33,6 +34,8 @@ except ImportError:
     torch = None
 
 HERE = Path(__file__).parent
+#: Seconds of each half of a turn: OpenMP's idle threads spin for a few milliseconds.
+SETTLE = 0.01
 
 
 class Rival:
@@ -65,17 +68,29 @@ class Rival:
         self.row.operation(self.library, *self.operands).backward(self.grad)
 
 
-def medians(calls: list, seconds: float) -> list[float]:
-    """Milliseconds of each call, taking turns for about `seconds`, twice at least."""
-    for call in calls:
+def repeat(call: Callable[[], object]) -> list[float]:
+    """Milliseconds of each of the calls that `SETTLE` seconds have room for."""
+    taken: list[float] = []
+    end = time.perf_counter() + SETTLE
+    while not taken or time.perf_counter() < end:
+        began = time.perf_counter()
         call()
+        taken.append(1e3 * (time.perf_counter() - began))
+    return taken
+
+
+def medians(calls: list, seconds: float) -> list[float]:
+    """Milliseconds of each call, taking turns for about `seconds`, three at least.
+
+    A turn begins with calls that are not timed: until they have taken `SETTLE` seconds
+    the other's idle threads may still spin for work, and the caches are the other's.
+    """
     taken: list[list[float]] = [[] for _ in calls]
     end = time.perf_counter() + seconds
     while len(taken[0]) < 3 or time.perf_counter() < end:
         for call, times in zip(calls, taken, strict=True):
-            began = time.perf_counter()
-            call()
-            times.append(1e3 * (time.perf_counter() - began))
+            repeat(call)
+            times += repeat(call)
     return [statistics.median(times) for times in taken]
 
 
