@@ -49,6 +49,15 @@ CASES = {
     "five taps": spec((1, 16, 9, 11), 24, 5, padding=2),
     "five taps in a signal": spec((2, 16, 33), 24, 5, padding=1),
     "five taps in a volume": spec((1, 16, 6, 5, 7), 16, 5, padding=2),
+    "dilated": spec((2, 16, 11, 14), 24, 3, padding=2, dilation=(2, 3)),
+    "dilated signal": spec((2, 16, 50), 16, 3, padding=1, dilation=8),
+    "dilated five": spec((1, 16, 13, 15), 16, 5, padding=4, dilation=2),
+    "dilated volume": spec((1, 16, 5, 9, 10), 16, 3, padding=2, dilation=2),
+    "dilated far": spec((1, 16, 9, 9, 5), 16, 3, padding=(5, 4, 1), dilation=(5, 4, 1)),
+    "dilated depth": spec((2, 16, 13, 6, 5), 16, 3, padding=1, dilation=(3, 1, 1)),
+    "dilated reflect": spec(
+        (1, 16, 5, 9, 7), 16, 3, padding=2, dilation=2, border="reflect"
+    ),
     "many images": spec((20, 16, 7, 7), 16, 3, padding=1),
     "long sums": spec((1, 150, 6, 6), 70, 3, padding=1),
     "one-sided padding": spec(
@@ -88,10 +97,13 @@ def drawn(seed: int):
     sizes = tuple(r.randint(3, 40 if rank == 1 else 12) for _ in range(rank))
     kernel = (3,) if rank == 1 else (r.choice([1, 3]),) * (rank - 1) + (3,)
     sides = [r.randint(0, 2) for _ in range(2 * rank)]
+    reach = [2 * (k > 1) * r.randint(1, 2) for k in kernel]
+    sizes = tuple(max(n, 2 * d + 1) for n, d in zip(sizes, reach, strict=True))
     return spec(
         (r.randint(1, 3), r.randint(8, 40), *sizes),
         r.randint(8, 70),
         kernel,
+        dilation=tuple(max(1, d // 2) for d in reach),
         padding=tuple(zip(sides[::2], sides[1::2], strict=True)),
         border=r.choice(BORDERS),
         bias=r.random() < 0.5,
@@ -250,7 +262,8 @@ def test_choice(monkeypatch):
     assert picked(spec((1, 32, 32, 32, 32), 32, 3, padding=1))
     assert not picked(spec((1, 64, 3, 3), 64, 3, padding=1))  # too few tiles
     assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, stride=2))
-    assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, dilation=2))
+    assert picked(spec((1, 64, 56, 56), 64, 3, padding=2, dilation=2))
+    assert not picked(spec((1, 64, 9, 9), 64, 3, padding=9, dilation=9))
     assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, groups=2))
     assert not picked(spec((1, 64, 56, 56), 64, 7, padding=1))
     assert not picked(spec((1, 64, 56, 56), 64, 3, dtype="float64"))

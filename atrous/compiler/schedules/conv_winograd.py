@@ -13,6 +13,7 @@ comes out, and the caller solves again directly: NaN and inf are where torch has
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -48,21 +49,34 @@ _UNIT = Axis(count=1, step=1, offsets=(0,), taps=(0,), size=1)
 
 
 def handles(taps: Taps) -> bool:
-    """Whether the schedule can compute this: three or five neighbouring taps on the
-    last axis, those or one on the axis before, a few in depth, all at step 1."""
+    """Whether the schedule can compute this: three or five taps at equal distances on
+    the last axis, those or one on the axis before, a few in depth, all at step 1."""
     if taps.groups != 1 or len(taps.axes) > 3 or taps.dtype != "float32":
         return False
     if not taps.batch * taps.pixels or min(taps.source_channels, taps.channels) < FEW:
         return False
     return all(
         len(axis.taps) in allowed
-        and axis.contiguous
+        and 0 < spacing(axis) <= axis.count
         and axis.step == axis.stride == 1
         and axis.size > 0
         for axis, allowed in zip(
             reversed(taps.axes), [(3, 5), TILES, (1, 2, 3, 5)], strict=False
         )
     )
+
+
+def spacing(axis: Axis) -> int:
+    """How far apart neighbouring taps read; 0 if the distances differ."""
+    distances = {b - a for a, b in pairwise(axis.offsets)} or {1}
+    return max(0, distances.pop()) if len(distances) == 1 else 0
+
+
+def phases_of(taps: Taps) -> tuple[int, int, int]:
+    """Grids that do not meet, on each axis: taps at a distance d read every d-th place
+    of the source, so that every d-th output is a convolution of neighbouring taps."""
+    z, y, x = (spacing(axis) for axis in three_axes(taps))
+    return z, y, x
 
 
 # What steps cost, in the time of one lane's multiply-add at its peak (measured on a
@@ -77,6 +91,7 @@ def cost(taps: Taps, tile: tuple[int, int]) -> float:
     """The time it takes."""
     positions = _positions(taps, tile)
     tiles = taps.batch * three_axes(taps)[0].count * prod(_grid(taps, tile))
+    tiles *= prod(phases_of(taps)[1:])
     pairs = _pairs(taps)
     each = PRODUCT * pairs + TILE * (taps.source_channels + taps.channels)
     return positions * (tiles * each + WEIGHT * pairs) + CALL
@@ -141,9 +156,14 @@ def _maps(axes: tuple[Axis, ...], reaches: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def _grid(taps: Taps, tile: tuple[int, int]) -> tuple[int, int]:
-    """Tiles on the two transformed axes."""
-    _, y, x = three_axes(taps)
-    return -(-y.count // tile[0]), -(-x.count // tile[1])
+    """Tiles on the two transformed axes, in one phase."""
+    _, *axes = three_axes(taps)
+    phases = phases_of(taps)[1:]
+    y, x = (
+        -(-axis.count // (phase * outputs))
+        for axis, phase, outputs in zip(axes, phases, tile, strict=True)
+    )
+    return y, x
 
 
 def _positions(taps: Taps, tile: tuple[int, int]) -> int:
@@ -192,6 +212,17 @@ def _block(
     return -(-tiles // -(-tiles // size))
 
 
+def _depths(count: int, phases: int, blocks: int) -> tuple[int, int]:
+    """Outputs in depth of a block, and how many blocks all phases have: about as many
+    as asked for, none of them without an output."""
+    a_phase = max(1, blocks // phases)
+    while True:
+        size = -(-count // (phases * a_phase))
+        if (a_phase - 1) * size < count // phases:
+            return size, a_phase * phases
+        a_phase -= 1
+
+
 @lru_cache(maxsize=1024)
 def plan(
     taps: Taps,
@@ -219,8 +250,10 @@ def plan(
         vectors=registers.vectors,
     )
     tiles_y, tiles_x = _grid(taps, tile)
-    tiles = taps.batch * tiles_y * tiles_x
-    depth_blocks = min(CHUNKS, max(1, z.count // 4))
+    phases = phases_of(taps)
+    tiles = taps.batch * tiles_y * tiles_x * prod(phases[1:])
+    depth = -(-z.count // phases[0])
+    depth_blocks = phases[0] * min(-(-CHUNKS // phases[0]), max(1, depth // 4))
     launches = -(-CHUNKS // (depth_blocks * weights.blocks))
     block = _block(weights, tiles, registers.pixels, launches, solves_w)
     if not solves_w:
@@ -228,14 +261,16 @@ def plan(
         width += wider > 0
         block = rows * width
     tile_blocks = -(-tiles // block)
-    depth_blocks = min(depth_blocks, -(-CHUNKS // tile_blocks))
-    depth_a_block = -(-z.count // depth_blocks)
-    depth_blocks = -(-z.count // depth_a_block)
-    kernel = Winograd(weights, solves_w, width, block, taps.bias, taps.activation)
+    depth_a_block, depth_blocks = _depths(
+        z.count, phases[0], min(depth_blocks, -(-CHUNKS // tile_blocks))
+    )
+    kernel = Winograd(
+        weights, phases, solves_w, width, block, taps.bias, taps.activation
+    )
     reaches = (
         0,
-        tiles_y * tile[0] + len(y.taps) - 1,
-        tiles_x * tile[1] + len(x.taps) - 1,
+        phases[1] * (tiles_y * tile[0] + len(y.taps) - 1),
+        phases[2] * (tiles_x * tile[1] + len(x.taps) - 1),
     )
     maps = _maps((z, y, x), reaches)
     parts = tile_blocks * depth_blocks

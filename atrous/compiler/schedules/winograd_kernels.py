@@ -37,6 +37,7 @@ class Winograd:
     """What the code of the main kernel depends on; all else is an argument."""
 
     weights: Weights
+    phases: tuple[int, int, int]  # grids on each axis, as far apart as the taps read
     solves_w: bool
     width: int  # pixels (for w: source channels) of a product's tile of registers
     block: int  # tiles that go through the steps together
@@ -186,19 +187,21 @@ class Writer(Products):
         self.first = index % number["tile_blocks"] * facts.block
         self.count = e.minimum(facts.block, number["tiles"] - self.first)
         self.count.label = "tiles of the block"
-        start = index / number["tile_blocks"] * number["depth_a_block"]
-        depths = e.minimum(number["depth_a_block"], number["depth"] - start)
+        phases, which = facts.phases[0], index / number["tile_blocks"]
+        start = which / phases * (number["depth_a_block"] * phases) + which % phases
+        left = (number["depth"] - start + (phases - 1)) / phases
+        depths = e.minimum(number["depth_a_block"], left)
         before = self.w.depth - 1  # slices that come before the first output
         slices = depths + before
         slices.label = "slices that are read"
         with e.loop("slice", slices) as s:
             slot = s.index % self.w.depth
-            self.transform_source(start + s.index, slot)
+            self.transform_source(start + s.index * phases, slot)
             if before:
                 with e.when(s.index >= before, "the taps' slices are there"):
-                    self.finish_slice(start + s.index - before, s.index)
+                    self.finish_slice(start + (s.index - before) * phases, s.index)
             else:
-                self.finish_slice(start + s.index, s.index)
+                self.finish_slice(start + s.index * phases, s.index)
 
     def finish_slice(self, depth: Value, newest: Value) -> None:
         """One slice of results, from the ring whose newest slice is `newest`."""
@@ -213,9 +216,26 @@ class Writer(Products):
 
     def tile(self, index: Value) -> tuple[Value, Value, Value]:
         """A tile's number -> image, and its first output on both axes."""
-        y, x = self.number["tiles_y"], self.number["tiles_x"]
-        row = index / x
-        return row / y, row % y * self.w.tile[0], index % x * self.w.tile[1]
+        _, phases_y, phases_x = self.facts.phases
+        tiles_y, tiles_x = self.number["tiles_y"], self.number["tiles_x"]
+        rows, columns = tiles_y * phases_y, tiles_x * phases_x
+        row = index / columns
+        y = self.along(row % rows, tiles_y, self.w.tile[0], phases_y)
+        x = self.along(index % columns, tiles_x, self.w.tile[1], phases_x)
+        return row / rows, y, x
+
+    @staticmethod
+    def along(index: Value, tiles: Value, outputs: int, phases: int) -> Value:
+        """One axis: the tiles of the first phase, then those of the second …"""
+        if phases == 1:
+            return index * outputs
+        return index % tiles * (outputs * phases) + index / tiles
+
+    def apart(self, *names: str) -> tuple[Value, Value]:
+        """Strides between the places of a tile, on both axes."""
+        _, *phases = self.facts.phases
+        y, x = (self.number[n] * p for n, p in zip(names, phases, strict=True))
+        return y, x
 
     def place(
         self, cut: Value, scratch: Value, row: int, width: int, there: Place
@@ -269,16 +289,16 @@ class Writer(Products):
             (z >= 0)
             & (top >= 0)
             & (left >= 0)
-            & (top + w.reach[0] <= number["size_y"])
-            & (left + w.reach[1] <= number["size_x"])
+            & (top + (w.reach[0] - 1) * self.facts.phases[1] < number["size_y"])
+            & (left + (w.reach[1] - 1) * self.facts.phases[2] < number["size_x"])
         )
         plane = e.at(
             self.pointer["source"],
             (image, number["source_batch"]),
             (z, number["source_z"]),
         )
-        strides = number["source_y"], number["source_x"]
-        there = Place(e.at(plane, (top, strides[0]), (left, strides[1])), strides, z)
+        corner = e.at(plane, (top, number["source_y"]), (left, number["source_x"]))
+        there = Place(corner, self.apart("source_y", "source_x"), z)
         scratch, row = self.sections[2], self.facts.source_row
         with e.when(~inside, "the border cuts the tile"):
             self.copy_source(plane, z, y, x, scratch)
@@ -287,11 +307,11 @@ class Writer(Products):
     def copy_source(self, plane, z, y, x, scratch) -> None:
         """A tile with its border filled in, by the maps."""
         e, w, number, maps = self.e, self.w, self.number, self.pointer["maps"]
-        row = self.facts.source_row
+        row, (_, *phases) = self.facts.source_row, self.facts.phases
         with e.loop("i", w.reach[0]) as i, e.loop("j", w.reach[1]) as j:
             to = scratch + (i.index * w.reach[1] + j.index) * row
-            from_y = e.load(maps + (number["map_y"] + y + i.index))
-            from_x = e.load(maps + (number["map_x"] + x + j.index))
+            from_y = e.load(maps + (number["map_y"] + y + i.index * phases[0]))
+            from_x = e.load(maps + (number["map_x"] + x + j.index * phases[1]))
             there = (z >= 0) & (from_y >= 0) & (from_x >= 0)
             source = e.at(
                 plane, (from_y, number["source_y"]), (from_x, number["source_x"])
@@ -306,7 +326,7 @@ class Writer(Products):
     def transform_result(self, depth: Value, inwards: bool) -> None:
         """y = Aᵀ M A of the block's tiles in one slice; inwards M = A y Aᵀ."""
         e, facts, number = self.e, self.facts, self.number
-        strides = number["result_y"], number["result_x"]
+        (_, *phases), strides = facts.phases, self.apart("result_y", "result_x")
         strange = [e.zero(self.w.dtype, self.w.lanes)]
         with e.loop("tile", self.count, carry=[] if inwards else strange) as t:
             image, y, x = self.tile(self.first + t.index)
@@ -314,11 +334,15 @@ class Writer(Products):
                 self.pointer["result"],
                 (image, number["result_batch"]),
                 (depth, number["result_z"]),
-                (y, strides[0]),
-                (x, strides[1]),
+                (y, number["result_y"]),
+                (x, number["result_x"]),
             )
-            rows = e.minimum(number["count_y"] - y, self.w.tile[0])
-            columns = e.minimum(number["count_x"] - x, self.w.tile[1])
+            rows, columns = (
+                e.minimum((number[n] - first + (p - 1)) / p, outputs)
+                for n, first, p, outputs in zip(
+                    ("count_y", "count_x"), (y, x), phases, self.w.tile, strict=True
+                )
+            )
             rows.label, columns.label = "rows that exist", "columns that exist"
             cut = (rows < self.w.tile[0]) | (columns < self.w.tile[1])
             scratch, row = self.sections[3], facts.result_row
@@ -342,12 +366,11 @@ class Writer(Products):
 
     def copy_result(self, there, scratch, rows, columns, inwards: bool) -> None:
         """The part of a cut tile that exists, to or from its place."""
-        e, w, number = self.e, self.w, self.number
+        e, w = self.e, self.w
+        down, right = self.apart("result_y", "result_x")
         with e.loop("i", rows) as i, e.loop("j", columns) as j:
             mine = (i.index * w.tile[1] + j.index) * self.facts.result_row
-            outer = e.at(
-                there, (i.index, number["result_y"]), (j.index, number["result_x"])
-            )
+            outer = e.at(there, (i.index, down), (j.index, right))
             first, last = self.channels
             ends = [outer + first, scratch + mine + first]
             to, source = reversed(ends) if inwards else ends
