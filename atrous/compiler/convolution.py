@@ -86,8 +86,10 @@ def _readable(
     return copy
 
 
-def _in_squares(taps: Taps) -> bool:
+def _in_squares(taps: Taps, winograd: bool) -> bool:
     """Whether packing transposes channels squares at a time."""
+    if winograd:
+        return conv_winograd.reads_rows(taps)
     if taps.source_channels == 1:
         return taps.groups % 16 == 0
     return taps.source_channels % 8 == 0
@@ -156,7 +158,7 @@ def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         return w
     depthwise = conv_depthwise.handles(taps, target)
     winograd = conv_winograd.chosen(taps)
-    x = _readable(given["x"], squares=not winograd and _in_squares(taps))
+    x = _readable(given["x"], squares=_in_squares(taps, winograd))
     y = _readable(given["y"], dense=depthwise or taps.channels > 1)
     if winograd and conv_winograd.weight_gradient(
         taps, x, _elements(x, 1), y, _elements(y, 1), w, target
@@ -209,7 +211,7 @@ def _tap_convolution(
     if not taps.taps or not taps.source_channels or not source.size:
         return _without_source(taps, bias, result)
     winograd = conv_winograd.chosen(taps)
-    source = _readable(source, squares=not winograd and _in_squares(taps))
+    source = _readable(source, squares=_in_squares(taps, winograd))
     picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
     w = w[tuple(picked)]
     strides = _elements(source, taps.groups), _elements(result, taps.groups)

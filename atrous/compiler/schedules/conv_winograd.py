@@ -121,6 +121,12 @@ def chosen(taps: Taps) -> bool:
     return faster(taps)
 
 
+def reads_rows(taps: Taps) -> bool:
+    """Whether the source may lie channel by channel, each of them in a dense row."""
+    neighbours = len(taps.axes) == 1 and spacing(taps.axes[0]) == 1
+    return neighbours and taps.source_channels % 8 == 0
+
+
 def three_axes(taps: Taps) -> tuple[Axis, Axis, Axis]:
     """Depth and the two axes that are transformed."""
     z, y, x = (*[_UNIT] * (3 - len(taps.axes)), *taps.axes)
@@ -265,7 +271,14 @@ def plan(
         z.count, phases[0], min(depth_blocks, -(-CHUNKS // tile_blocks))
     )
     kernel = Winograd(
-        weights, phases, solves_w, width, block, taps.bias, taps.activation
+        weights=weights,
+        phases=phases,
+        solves_w=solves_w,
+        width=width,
+        block=block,
+        rows=x.border if source_strides[2] != 1 else None,
+        bias=taps.bias,
+        activation=taps.activation,
     )
     reaches = (
         0,
@@ -292,6 +305,7 @@ def plan(
         parts,
         shares,
         *_strides(source_strides),
+        source_strides[2],
         *_strides(result_strides),
         y.size,
         x.size,

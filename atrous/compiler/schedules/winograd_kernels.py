@@ -22,6 +22,7 @@ from math import prod
 
 from ..emit import Emitter, Kernel, Value
 from ..target import Target
+from .packing import SlabAxis, SlabSource, pack_slab
 from .winograd_products import Products
 from .winograd_transforms import transform, transposed
 from .winograd_weights import Weights
@@ -41,6 +42,7 @@ class Winograd:
     solves_w: bool
     width: int  # pixels (for w: source channels) of a product's tile of registers
     block: int  # tiles that go through the steps together
+    rows: str | None  # the border, if the rows of one channel are read as they lie
     bias: bool
     activation: str | None
 
@@ -67,6 +69,7 @@ class Winograd:
         "source_z",
         "source_y",
         "source_x",
+        "source_channel",
         "result_batch",
         "result_z",
         "result_y",
@@ -110,12 +113,14 @@ class Winograd:
 
     @property
     def sections(self) -> tuple[int, int, int, int]:
-        """Elements of the workspace: V, M, one source tile and one result tile."""
+        """Elements of the workspace: V, M, one source tile or row of all tiles, and
+        one result tile."""
         w = self.weights
+        row = (self.block * w.tile[1] + w.taps[1] - 1) * w.source_channels
         return (
             w.depth * self.slice + 64,
             w.positions * self.result_pitch + 64,
-            w.positions * self.source_row,
+            row if self.rows else w.positions * self.source_row,
             prod(w.tile) * self.result_row,
         )
 
@@ -261,24 +266,64 @@ class Writer(Products):
 
     def transform_source(self, depth: Value, slot: Value) -> None:
         """Bᵀ x B of the block's tiles in one slice."""
-        e, w, facts = self.e, self.w, self.facts
+        e = self.e
+        V = self.sections[0] + slot * self.facts.slice
+        if self.facts.rows:
+            self.transform_rows(V)
+            return
         z = e.load(self.pointer["maps"] + depth)
-        V = self.sections[0] + slot * facts.slice
         with e.loop("tile", self.count) as t:
             place = self.source_tile(self.first + t.index, z)
-            row = V + t.index * facts.source_row
-            with e.loop("c", w.source_channels, step=w.lanes) as c:
-                mask = self.mask(c.index, w.source_channels)
-                here, to = e.opaque(place.pointer + c.index), e.opaque(row + c.index)
+            self.source_in(place, V + t.index * self.facts.source_row)
 
-                def load(i: int, j: int) -> Value:
-                    return e.load(e.at(here, *self.steps(place, i, j)), w.lanes, mask)
+    def source_in(self, place: Place, row: Value) -> None:
+        """Bᵀ x B of one tile to its row of V."""
+        e, w, facts = self.e, self.w, self.facts
+        with e.loop("c", w.source_channels, step=w.lanes) as c:
+            mask = self.mask(c.index, w.source_channels)
+            here, to = e.opaque(place.pointer + c.index), e.opaque(row + c.index)
 
-                def store(i: int, j: int, value: Value) -> None:
-                    position = i * w.reach[1] + j
-                    e.store(value, to + position * facts.source_pitch)
+            def load(i: int, j: int) -> Value:
+                return e.load(e.at(here, *self.steps(place, i, j)), w.lanes, mask)
 
-                transform(e, *w.matrices(2), load, store)
+            def store(i: int, j: int, value: Value) -> None:
+                position = i * w.reach[1] + j
+                e.store(value, to + position * facts.source_pitch)
+
+            transform(e, *w.matrices(2), load, store)
+
+    def transform_rows(self, V: Value) -> None:
+        """The same in one dimension, from rows of one channel each: what the block
+        reads of an image is transposed, border included, then cut into tiles."""
+        e, w, number = self.e, self.w, self.number
+        tiles, end, channels = (
+            number["tiles_x"],
+            self.first + self.count,
+            w.source_channels,
+        )
+        images = (end + (tiles - 1)) / tiles
+        with e.loop("image", images, start=self.first / tiles) as image:
+            before = image.index * tiles
+            first = e.maximum(self.first - before, 0)
+            count = e.minimum(end - before, tiles) - first
+            axis = SlabAxis(
+                start=first * w.tile[1],
+                length=count * w.tile[1] + (w.taps[1] - 1),
+                source_stride=number["source_x"],
+                slab_stride=e.constant(channels, "int64"),
+                before=number["before_x"],
+                size=number["size_x"],
+            )
+            lies = SlabSource(
+                "planes", channels, channels, number["source_channel"], self.facts.rows
+            )
+            source = e.at(self.pointer["source"], (image.index, number["source_batch"]))
+            pack_slab(e, source, self.sections[2], [axis], lies)
+            row = V + (before + first - self.first) * self.facts.source_row
+            with e.loop("tile", count) as t:
+                tile = self.sections[2] + t.index * (w.tile[1] * channels)
+                place = Place(tile, (axis.slab_stride, axis.slab_stride), t.index)
+                self.source_in(place, row + t.index * self.facts.source_row)
 
     def source_tile(self, index: Value, z: Value) -> Place:
         """Where a tile is read: in the source or, if the border cuts it, as a copy."""
