@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .compiler import memory
+
 
 def is_available() -> bool:
     return True
@@ -21,6 +23,28 @@ def synchronize(device=None) -> None:
 
 def empty_cache() -> None:
     """Give freed memory that is kept for reuse back to the system."""
-    from .compiler import empty_cache as release
+    memory.empty_cache()
 
-    release()
+
+def memory_allocated(device=None) -> int:
+    """Bytes that tensors hold; those below 64 KiB, which NumPy keeps, are not counted.
+
+    Source: torch.cuda's function of this name.
+    """
+    return memory.taken_bytes()
+
+
+def max_memory_allocated(device=None) -> int:
+    """The most bytes that tensors and kernels have held since the start, or since
+    `reset_peak_memory_stats`."""
+    return memory.most_bytes()
+
+
+def reset_peak_memory_stats(device=None) -> None:
+    """Let `max_memory_allocated` start at what is held now."""
+    memory.reset_most()
+
+
+def memory_reserved(device=None) -> int:
+    """Bytes that are held, or kept for reuse."""
+    return memory.taken_bytes() + memory.cached_bytes()

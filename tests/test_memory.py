@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from atrous import cpu
 from atrous.compiler import memory
 
 
@@ -107,3 +108,18 @@ def test_threads_take_and_give_back_at_once():
     for worker in workers:
         worker.join()
     assert not failures
+
+
+def test_what_is_held_is_counted():
+    before = cpu.memory_allocated()
+    cpu.reset_peak_memory_stats()
+    first = memory.empty(LARGE, "float32")
+    held = cpu.memory_allocated() - before
+    assert first.nbytes <= held <= 1.125 * first.nbytes
+    second = memory.empty(LARGE, "float32")
+    del first, second
+    assert cpu.memory_allocated() == before
+    assert cpu.max_memory_allocated() == before + 2 * held
+    assert cpu.memory_reserved() >= before + 2 * held
+    cpu.reset_peak_memory_stats()
+    assert cpu.max_memory_allocated() == before

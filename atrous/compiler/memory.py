@@ -65,7 +65,7 @@ class _Lease:
 # Appending to a deque and popping from it are atomic, so that `__del__`, which may run
 # in any thread at any moment, needs no lock of its own but for the sum of bytes.
 _free: dict[int, deque[_Block]] = {}
-_cached = 0
+_cached = _taken = _most = 0
 _lock = threading.RLock()
 
 
@@ -96,8 +96,9 @@ def _bucket(size: int) -> int:
 
 
 def _give_back(block: _Block) -> None:
-    global _cached
+    global _cached, _taken
     with _lock:
+        _taken -= block.bytes
         if _cached + block.bytes > CACHE_LIMIT:
             return
         _cached += block.bytes
@@ -127,6 +128,22 @@ def cached_bytes() -> int:
     return _cached
 
 
+def taken_bytes() -> int:
+    """How many bytes are in blocks that arrays hold."""
+    return _taken
+
+
+def most_bytes() -> int:
+    """The most that `taken_bytes` has been since `reset_most`."""
+    return _most
+
+
+def reset_most() -> None:
+    """Let `most_bytes` start at what is taken now."""
+    global _most
+    _most = _taken
+
+
 def _large(size: int, what: str) -> np.ndarray:
     wanted = _bucket(size)
     block = _take(wanted)
@@ -137,7 +154,15 @@ def _large(size: int, what: str) -> np.ndarray:
             block = _Block(wanted)
         except (MemoryError, OSError, OverflowError, ValueError):
             raise _refusal(size, what) from None
+    _count(block)
     return np.asarray(_Lease(block, size))
+
+
+def _count(block: _Block) -> None:
+    global _taken, _most
+    with _lock:
+        _taken += block.bytes
+        _most = max(_most, _taken)
 
 
 def _refusal(size: int, what: str) -> OutOfMemoryError:
