@@ -46,7 +46,9 @@ NUMBERS = (
 
 
 #: Terms that are summed before they join a total.
-PART = 128
+PART = 256
+#: Bytes that the memory moves at a time.
+LINE = 64
 
 
 def handles(taps: Taps, target: Target) -> bool:
@@ -123,6 +125,11 @@ class Direct:
     run_group: int = 0  # runs that are summed before they join the total; 0: all
 
     @property
+    def long_runs(self) -> bool:
+        """Whether a run is so long that it is summed in parts."""
+        return self.run_length >= 2 * PART
+
+    @property
     def tile_channels(self) -> int:
         return self.lanes * self.vectors
 
@@ -151,7 +158,7 @@ class Writer(BlockWriter):
         part, rest = e.chunk % number["parts"], e.chunk / number["parts"]
         self.starts, rest = self.block_starts(rest)
         self.group, image = rest % number["groups"], rest / number["groups"]
-        if facts.run_group:
+        if facts.run_group or facts.long_runs:
             most = (facts.width + facts.wider) * facts.tile_channels
             self.stack = e.opaque(e.scratch(facts.dtype, most, "totals"))
         first, axis = self.starts[-1], self.axes[-1]
@@ -272,12 +279,12 @@ class Writer(BlockWriter):
             return run.carry
 
         if facts.run_group:
-            self.keep(totals)
-            with e.loop("group", count, step=facts.run_group) as group:
+            with e.loop("group", count, step=facts.run_group, carry=totals) as group:
                 last = e.minimum(group.index + facts.run_group, count)
-                zeros = [e.zero(facts.dtype, lanes)] * len(totals)
-                self.add(runs(group.index, last, zeros))
-            totals = self.kept(len(totals))
+                group.carry = self.in_part(
+                    group.carry, lambda zeros: runs(group.index, last, zeros)
+                )
+            totals = group.carry
         else:
             totals = runs(0, count, totals)
         totals = self.activated(totals, channel_block)
@@ -285,38 +292,31 @@ class Writer(BlockWriter):
             for v in range(vectors):
                 e.store(totals[t * vectors + v], results[t] + v * lanes, masks[v])
 
-    # A long sum is taken in parts: its rounding error grows with the root of a part's
-    # length. What the parts add up to waits on the stack meanwhile.
+    def in_part(self, totals: list[Value], add) -> list[Value]:
+        """The totals and what `add` makes of zeros.
 
-    def keep(self, totals: list[Value]) -> None:
-        """Put the totals on the stack."""
+        A long sum is taken in parts: its rounding error grows with the root of a part's
+        length. The totals wait on the stack meanwhile.
+        """
+        e, lanes = self.e, self.facts.lanes
         for i, total in enumerate(totals):
-            self.e.store(total, self.stack + i * self.facts.lanes)
-
-    def kept(self, count: int) -> list[Value]:
-        """The totals from the stack."""
-        lanes = self.facts.lanes
-        return [self.e.load(self.stack + i * lanes, lanes) for i in range(count)]
-
-    def add(self, part: list[Value]) -> None:
-        """Add a part to the totals on the stack."""
-        totals = self.kept(len(part))
-        self.keep([total + more for total, more in zip(totals, part, strict=True)])
+            e.store(total, self.stack + i * lanes)
+        part = add([e.zero(self.facts.dtype, lanes)] * len(totals))
+        return [e.load(self.stack + i * lanes, lanes) + p for i, p in enumerate(part)]
 
     def sum_run(self, width, x, w, masks, totals):
-        """Add a run, a long one in parts of its own."""
-        e, facts = self.e, self.facts
-        length, lanes = facts.run_length, facts.tile_channels
-        if length < 2 * PART:
+        """Add a run, a long one in parts."""
+        e, length, lanes = self.e, self.facts.run_length, self.facts.tile_channels
+        if not self.facts.long_runs:
             return self.sum_part(width, length, x, w, totals)
-        zeros = [e.zero(facts.dtype, facts.lanes)] * len(totals)
         whole = length // PART * PART
-        with e.loop("part", whole, step=PART) as part:
+        with e.loop("part", whole, step=PART, carry=totals) as part:
             here = x + part.index, w + part.index * lanes
-            self.add(self.sum_part(width, PART, *here, zeros))
-        return self.sum_part(
-            width, length - whole, x + whole, w + whole * lanes, totals
-        )
+            part.carry = self.in_part(
+                part.carry, lambda zeros: self.sum_part(width, PART, *here, zeros)
+            )
+        rest = x + whole, w + whole * lanes
+        return self.sum_part(width, length - whole, *rest, part.carry)
 
     def sum_part(self, width, length, x, w, totals):
         """Add part of a run: unrolled if short, otherwise a few steps a turn."""
@@ -327,9 +327,20 @@ class Writer(BlockWriter):
         if done:
             with e.loop("j", done, step=unrolled, carry=totals) as j:
                 here, weights = x + j.index, w + j.index * facts.tile_channels
+                self.ask(width, 0, unrolled, here)
                 j.carry = self.steps(width, 0, unrolled, here, weights, j.carry)
             totals = j.carry
+        self.ask(width, done, length, x)
         return self.steps(width, done, length, x, w, totals)
+
+    def ask(self, width, first, last, x) -> None:
+        """Ask for what the next tile reads in these steps, a little each time."""
+        facts = self.facts
+        line = LINE // ITEMSIZES[facts.dtype]
+        begins = (t * facts.pixel for t in range(width, 2 * width))
+        lines = (range(t + first, t + last, line) for t in begins)
+        for at in sorted({at // line * line for each in lines for at in each}):
+            self.e.prefetch(x + at)
 
     def steps(self, width, first, last, x, w, totals):
         """Some values of the run, one after the other: LLVM would load for several
@@ -415,8 +426,10 @@ def row_tiles(count: int, most: int) -> tuple[int, int, int]:
 
 
 def run_group(runs: int, length: int) -> int:
-    """How many runs of so many terms make a part; 0 if all of them are about one."""
-    return 0 if runs * length < 2 * PART else max(1, PART // length)
+    """How many runs of so many terms make a part; 0 if all of them are about one, or
+    one is many."""
+    few, long = runs * length < 2 * PART, length >= 2 * PART
+    return 0 if few or long else max(1, PART // length)
 
 
 def _channel_block(taps: Taps, tile: Tile, itemsize: int, target: Target) -> int:
