@@ -1,0 +1,154 @@
+/* The sum worked by hand: x · w, the running sum, + bias, = the value. */
+const Work = (() => {
+  const ALL = 64; // more products than this are shown a channel at a time
+  const IN_LINE = 12; // more than this do not fit a line
+  const MOST = 400;
+  let holder, parts;
+  const rows = [];
+
+  function element(tag, name, parent, text) {
+    const made = document.createElement(tag);
+    if (name) made.className = name;
+    if (text !== undefined) made.textContent = text;
+    parent?.append(made);
+    return made;
+  }
+
+  function start() {
+    holder = document.getElementById("work");
+    const head = element("div", "result", holder);
+    const index = element("h2", "", head);
+    const value = element("output", "", head);
+    value.id = "value";
+    const equation = element("p", "equation", holder);
+    const sentence = element("p", "note", holder);
+    const scroll = element("div", "scroll", holder);
+    scroll.tabIndex = 0;
+    const table = element("table", "terms", scroll);
+    const header = element("tr", "", element("thead", "", table));
+    const body = element("tbody", "", table);
+    const more = element("p", "note", holder);
+    parts = { index, value, equation, sentence, scroll, header, body, more };
+    body.addEventListener("click", (event) => {
+      const row = event.target.closest("tr");
+      if (row && State.cursor.side === "output") State.show(Number(row.dataset.index));
+    });
+    for (const event of ["setting", "cursor", "look"]) State.on(event, draw);
+  }
+
+  /** Text that is already there costs no layout. */
+  const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
+  function heads(keys) {
+    const wanted = keys.map((key) => Words.say(key)).join("|");
+    if (parts.header.dataset.wanted === wanted) return;
+    parts.header.dataset.wanted = wanted;
+    parts.header.replaceChildren(...keys.map((key) => element("th", "", null, Words.say(key))));
+    parts.header.querySelectorAll("th").forEach((cell) => cell.setAttribute("scope", "col"));
+  }
+
+  /** Row `at`, with its five cells and the bar of its product. */
+  function rowAt(at) {
+    while (rows.length <= at) {
+      const row = element("tr", "");
+      const cells = Array.from({ length: 5 }, () => element("td", "", row));
+      const bar = element("i", "bar", cells[3]);
+      const number = element("span", "", cells[3]);
+      rows.push({ row, cells, bar, number });
+    }
+    return rows[at];
+  }
+
+  function fill(at, index, texts, share, negative, look) {
+    const { row, cells, bar, number } = rowAt(at);
+    if (!row.isConnected) parts.body.append(row);
+    row.dataset.index = index;
+    if (row.className !== look) row.className = look;
+    [0, 1, 2, 4].forEach((i) => put(cells[i], texts[i]));
+    put(number, texts[3]);
+    bar.style.width = `${Math.round(share * 100)}%`;
+    bar.className = negative ? "bar negative" : "bar";
+  }
+
+  const trim = (count) => { for (let i = count; i < rows.length && rows[i].row.isConnected; i++) rows[i].row.remove(); };
+
+  const name = (letter, index) => `${letter}[${index.join(", ")}]`.replaceAll("-", "−");
+
+  function draw() {
+    if (State.cursor.side === "output") drawSum();
+    else drawReach();
+  }
+
+  function drawSum() {
+    const { model, cursor, product } = State;
+    const { terms } = Stage.meeting;
+    const bias = model.bias ? model.bias.at([cursor.channel]) : null;
+    const places = Numbers.decimals(terms.flatMap((one) => [one.x, one.w, one.product]).concat(bias ?? 0));
+    const write = (value) => Numbers.write(value, places);
+    const total = terms.length ? terms[terms.length - 1].sum : 0;
+    const value = model.output(cursor.channel, cursor.position);
+    put(parts.index, name("y", [cursor.channel, ...cursor.position]));
+    put(parts.value, product === null ? write(value) : write(terms[product]?.sum ?? 0));
+    equation(terms, write, bias, total, value);
+    put(parts.sentence, Words.say(product === null ? "work.sum" : "work.soFar", { count: terms.length, done: (product ?? 0) + 1 }));
+    heads(["work.input", "work.x", "work.w", "work.product", "work.running"]);
+    drawTerms(terms, write, product);
+  }
+
+  function equation(terms, write, bias, total, value) {
+    const part = (number) => (number < 0 ? `(${write(number)})` : write(number));
+    const sum = terms.length && terms.length <= IN_LINE
+      ? terms.map((one) => `${part(one.x)}·${part(one.w)}`).join(" + ")
+      : `Σ ${write(total)}`;
+    const plus = bias === null ? "" : ` + ${Words.say("work.bias")} ${part(bias)}`;
+    put(parts.equation, `${sum}${plus} = ${write(Number.isNaN(value) ? total + (bias ?? 0) : value)}`);
+  }
+
+  function drawTerms(terms, write, product) {
+    const inChannel = (one) => terms.length <= ALL || one.channel === State.inputChannel;
+    const most = Math.max(1e-30, ...terms.map((one) => Math.abs(one.product) || 0));
+    let at = 0;
+    let channel = null;
+    let subtotal = 0;
+    terms.forEach((one, index) => {
+      if (!inChannel(one) || at > MOST) return;
+      if (channel !== null && one.channel !== channel) subtotal = 0;
+      const ghost = one.position.some((place, axis) => place < 0 || place >= State.model.size[axis]);
+      const looks = [one.channel !== channel && channel !== null ? "first" : "", ghost ? "ghost" : "",
+        index === product ? "now" : "", product !== null && index > product ? "later" : ""];
+      channel = one.channel;
+      subtotal += one.product;
+      fill(at++, index, [name("x", [one.channel, ...one.position]), write(one.x), write(one.w), write(one.product), write(one.sum)],
+        Math.abs(one.product) / most || 0, one.product < 0, looks.filter(Boolean).join(" "));
+    });
+    trim(at);
+    const hidden = terms.length - at;
+    put(parts.more, hidden > 0 ? Words.say("work.more", { hidden, channel: State.inputChannel }) : "");
+    const now = product === null ? null : rows.find((one) => one.row.isConnected && one.row.className.includes("now"));
+    if (now) parts.scroll.scrollTop = Math.max(0, now.row.offsetTop - parts.scroll.clientHeight / 2);
+  }
+
+  /** What an input cell gives to each output that it reaches. */
+  function drawReach() {
+    const { model, cursor } = State;
+    const { terms } = Stage.meeting;
+    const x = model.input.at([cursor.channel, ...cursor.position]);
+    const places = Numbers.decimals(terms.flatMap((one) => [one.w, one.product]).concat(x));
+    const write = (value) => Numbers.write(value, places);
+    put(parts.index, name("x", [cursor.channel, ...cursor.position]));
+    put(parts.value, write(x));
+    const outputs = new Set(terms.map((one) => [one.channel, ...one.position].join())).size;
+    put(parts.equation, Words.say(outputs ? "work.reach" : "work.reachNone", { outputs }));
+    put(parts.sentence, outputs ? Words.say(model.layer.transposed ? "work.reverseTransposed" : "work.reverse") : "");
+    heads(["work.output", "work.x", "work.w", "work.gives", "work.value"]);
+    const most = Math.max(1e-30, ...terms.map((one) => Math.abs(one.product) || 0));
+    terms.slice(0, MOST).forEach((one, at) => {
+      fill(at, at, [name("y", [one.channel, ...one.position]), write(one.x), write(one.w), write(one.product),
+        write(model.output(one.channel, one.position))], Math.abs(one.product) / most || 0, one.product < 0, "");
+    });
+    trim(Math.min(terms.length, MOST));
+    put(parts.more, terms.length > MOST ? Words.say("work.moreReach", { hidden: terms.length - MOST }) : "");
+  }
+
+  return { start, element, name };
+})();
