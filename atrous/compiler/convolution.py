@@ -4,16 +4,19 @@
     convolve(spec, x=…, y=…) -> w
 
 Operands are NumPy arrays of any strides, in torch's logical shapes. x and y come back
-channels-last in memory, w contiguous.
+channels-last in memory, w contiguous. What a call does depends on the spec and on how
+its operands lie: it is worked out once, as a recording (see there), and replayed.
 """
 
+import os
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from . import cache, memory
-from .elementwise import pointwise
-from .pool import run, workers_of
+from .launch import address, remember
+from .recording import Recorder, Recording, StandIn
 from .schedules import (
     conv_depthwise,
     conv_direct,
@@ -23,7 +26,7 @@ from .schedules import (
 )
 from .schedules.conv_taps import Taps, forward, input_gradient
 from .spec import ConvSpec, border_index
-from .target import Target, here
+from .target import Target, threads
 
 #: Schedules of a tap convolution: the first that handles it computes it.
 SCHEDULES = (conv_depthwise, conv_dots, conv_direct)
@@ -44,13 +47,87 @@ def convolve(
         assert operand is None or operand.shape == shape, (name, operand.shape, shape)
         assert operand is None or operand.dtype == spec.dtype, (name, operand.dtype)
     assert (bias is not None) == spec.bias
-    target = target or here()
-    solve = {"y": _solve_y, "x": _solve_x, "w": _solve_w}[spec.solves]
-    result = solve(spec, given, bias, target)
+    first, second = [each for each in given.values() if each is not None]
+    result = prepared(spec)(first, second, bias, target)
     if out is None:
         return result
     out[...] = result
     return out
+
+
+@lru_cache(maxsize=4096)
+def prepared(spec: ConvSpec) -> "Convolution":
+    """The spec as something to call."""
+    return Convolution(spec)
+
+
+class Convolution:
+    """A spec and, for each way in which its operands have lain, what is to be done."""
+
+    def __init__(self, spec: ConvSpec):
+        self.spec = spec
+        self.known = tuple([name for name in spec.shapes if name != spec.solves])
+        shape = spec.shapes[spec.solves]
+        order = None if spec.solves == "w" else memory.channels_last(len(shape))
+        self._result = shape, np.dtype(spec.dtype), order
+        self._within = np.dtype(spec.dtype).itemsize - 1  # an element's bytes
+        self._recordings: dict[tuple, Recording] = {}
+        self._others: dict[str, Convolution] = {}
+
+    def solving(self, name: str) -> "Convolution":
+        """The same form, solved for another operand, without bias and activation."""
+        found = self._others.get(name)
+        if found is None:
+            spec = replace(self.spec, solves=name, bias=False, activation=None)
+            found = self._others[name] = prepared(spec)
+        return found
+
+    def __call__(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        bias: np.ndarray | None = None,
+        target: Target | None = None,
+    ) -> np.ndarray:
+        """The missing operand. `first` and `second` are the others, in the order x, w,
+        y; like `bias` they are of the spec's shapes and dtype."""
+        target = target or cache.here()
+        arrays = [first, second] if bias is None else [first, second, bias]
+        key = (
+            *[array.strides for array in arrays],
+            target.name,
+            threads(),
+            os.environ.get("ATROUS_SCHEDULE"),
+        )
+        recording = self._recordings.get(key)
+        if (address(first) | address(second)) & self._within or (
+            recording is None and self._between_elements(arrays)
+        ):
+            return self(*[array.copy() for array in arrays], target=target)
+        result = memory.empty(*self._result)
+        arrays.append(result)
+        if recording is None:
+            recording = remember(self._recordings, key, self._recorded(arrays, target))
+        if recording(arrays):
+            key = (*key, "direct")
+            recording = self._recordings.get(key) or remember(
+                self._recordings, key, self._recorded(arrays, target, direct=True)
+            )
+            recording(arrays)
+        return result
+
+    def _between_elements(self, arrays: list[np.ndarray]) -> bool:
+        """Whether some array's strides are no whole elements."""
+        return any(step & self._within for array in arrays for step in array.strides)
+
+    def _recorded(self, arrays, target: Target, direct: bool = False) -> Recording:
+        """What to do with arrays that lie as these: operands, bias, result."""
+        recorder = Recorder(target)
+        first, second, *more = map(recorder.given, arrays)
+        given = dict(zip(self.known, (first, second), strict=True))
+        bias = more[0] if len(more) > 1 else None
+        _solve(self.spec, given, bias, more[-1], direct)
+        return recorder.recording()
 
 
 def _elements(array: np.ndarray, groups: int) -> tuple[int, ...]:
@@ -68,21 +145,18 @@ def _elements(array: np.ndarray, groups: int) -> tuple[int, ...]:
 REORDERED = 8
 
 
-def _readable(
-    array: np.ndarray, dense: bool = False, squares: bool = False
-) -> np.ndarray:
-    """The array, or a channels-last copy: if its strides are no whole elements, or it
-    is worth it, or its channels must be neighbours (`dense`). With `squares` it is not
-    worth it where rows are dense: packing transposes them."""
-    whole = all(stride % array.itemsize == 0 for stride in array.strides)
+def _readable(array: StandIn, dense: bool = False, squares: bool = False) -> StandIn:
+    """The array, or a channels-last copy if it is worth it, or its channels must be
+    neighbours (`dense`). With `squares` it is not worth it where rows are dense:
+    packing transposes them."""
     apart = array.shape[1] > 1 and array.strides[1] != array.itemsize
     rows = squares and array.strides[-1] == array.itemsize
     many = array.shape[1] >= REORDERED and not rows
-    if whole and array.flags.aligned and not (apart and (dense or many)):
+    if not (apart and (dense or many)):
         return array
     order = memory.channels_last(array.ndim)
-    copy = memory.empty(array.shape, array.dtype, order)
-    pointwise(("in", 0), array, out=copy)
+    copy = array.recorder.scratch(array.shape, array.dtype, order)
+    copy[...] = array
     return copy
 
 
@@ -95,26 +169,30 @@ def _in_squares(taps: Taps, winograd: bool) -> bool:
     return taps.source_channels % 8 == 0
 
 
-def _solve_y(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
-    y = _result(spec, "y")
-    if y.size:
-        _tap_convolution(
-            forward(spec), given["x"], _groups(spec, given["w"]), bias, y, target
-        )
-    return y
+def _solve(
+    spec: ConvSpec, given: dict[str, StandIn], bias, result: StandIn, direct: bool
+) -> None:
+    """Record what writes the operand that `spec.solves` names; `direct` rules out
+    schedules that may fail."""
+    if result.size:
+        solve = {"y": _solve_y, "x": _solve_x, "w": _solve_w}[spec.solves]
+        solve(spec, given, bias, result, direct)
 
 
-def _solve_x(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+def _solve_y(spec: ConvSpec, given, bias, y: StandIn, direct: bool) -> None:
+    w = _groups(spec, given["w"])
+    _tap_convolution(forward(spec), given["x"], w, bias, y, direct)
+
+
+def _solve_x(spec: ConvSpec, given, bias, x: StandIn, direct: bool) -> None:
     if spec.border != "zeros" and any(a or b for a, b in spec.padding):
-        return _fold_border(spec, given, bias, target)
-    if _tiles_rows(spec):
-        return _solve_x_by_rows(spec, given, bias, target)
-    x = _result(spec, "x")
-    if x.size:
+        _fold_border(spec, given, bias, x, direct)
+    elif _tiles_rows(spec):
+        _solve_x_by_rows(spec, given, bias, x, direct)
+    else:
         w = _groups(spec, given["w"]).swapaxes(1, 2)
         for taps in input_gradient(spec):
-            _tap_convolution(taps, given["y"], w, bias, x, target)
-    return x
+            _tap_convolution(taps, given["y"], w, bias, x, direct)
 
 
 def _tiles_rows(spec: ConvSpec) -> bool:
@@ -129,7 +207,7 @@ def _tiles_rows(spec: ConvSpec) -> bool:
     )
 
 
-def _solve_x_by_rows(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+def _solve_x_by_rows(spec: ConvSpec, given, bias, x: StandIn, direct: bool) -> None:
     """x where `_tiles_rows`: the phases of a row are channels that lie side by side."""
     phases, size = spec.stride[-1], spec.size[-1]
     folded = replace(
@@ -141,85 +219,75 @@ def _solve_x_by_rows(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
     )
     w = np.moveaxis(given["w"], -1, 1).reshape(folded.shapes["w"])
     if bias is not None:
-        bias = np.tile(bias.reshape(-1), phases)
-    x = _solve_x(folded, {"w": w, "y": given["y"]}, bias, target)
-    by_position = np.moveaxis(x, 1, -1).reshape(
-        spec.batch, *spec.size, spec.in_channels
-    )
-    return np.moveaxis(by_position, -1, 1)
+        repeated = x.recorder.scratch((phases, spec.in_channels), x.dtype)
+        repeated[...] = bias
+        bias = repeated.reshape(-1)
+    batch, channels, *size = folded.shapes["x"]
+    wide = np.moveaxis(x, 1, -1).reshape(batch, *size, channels)
+    wide = np.moveaxis(wide, -1, 1)
+    _solve(folded, {"w": w, "y": given["y"]}, bias, wide, direct)
 
 
-def _solve_w(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+def _solve_w(spec: ConvSpec, given, bias, w: StandIn, direct: bool) -> None:
     """The weight gradient; w is contiguous."""
-    taps = forward(spec)
-    w = memory.empty(spec.shapes["w"], spec.dtype)
-    if not w.size or not given["x"].size or not given["y"].size:
+    if not given["x"].size or not given["y"].size:
         w.fill(0)
-        return w
+        return
+    taps, recorder = forward(spec), w.recorder
+    target = recorder.target
     depthwise = conv_depthwise.handles(taps, target)
-    winograd = conv_winograd.chosen(taps)
+    winograd = not direct and conv_winograd.chosen(taps)
     x = _readable(given["x"], squares=_in_squares(taps, winograd))
     y = _readable(given["y"], dense=depthwise or taps.channels > 1)
-    if winograd and conv_winograd.weight_gradient(
-        taps, x, _elements(x, 1), y, _elements(y, 1), w, target
-    ):
-        return w
+    if winograd:
+        conv_winograd.weight_gradient(taps, x, _elements(x, 1), y, _elements(y, 1), w)
+        return
     schedule = conv_depthwise.gradient_plan if depthwise else conv_weights.plan
     plan = schedule(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
-    sums = memory.empty(plan.sums_shape, spec.dtype)
+    sums = recorder.scratch(plan.sums_shape, spec.dtype)
     kernel, blocks = plan.kernel, plan.blocks
-    workspace = memory.empty((blocks.slab_size * workers_of(plan.chunks),), spec.dtype)
-    address = cache.kernel(("conv_weights", kernel), kernel.build, target)
-    arguments = (
-        x.ctypes.data + blocks.source_offset * x.itemsize,
-        y.ctypes.data,
-        sums.ctypes.data,
-        blocks.runs.ctypes.data,
-        workspace.ctypes.data,
-        *plan.numbers,
+    recorder.launch(
+        cache.kernel(("conv_weights", kernel), kernel.build, target),
+        (
+            (x, blocks.source_offset),
+            y,
+            sums,
+            blocks.runs,
+            recorder.workspace(blocks.slab_size, spec.dtype, plan.chunks),
+        ),
+        plan.numbers,
+        plan.chunks,
     )
-    run(address, arguments, plan.chunks)
     if depthwise:
         conv_depthwise.gather_sums(sums, w.reshape(spec.groups, -1))
-        return w
+        return
     by_group = _groups(spec, w)
     conv_weights.gather_sums(sums, kernel, by_group.reshape(*by_group.shape[:3], -1))
-    return w
 
 
-def _result(spec: ConvSpec, name: str) -> np.ndarray:
-    shape = spec.shapes[name]
-    return memory.empty(shape, spec.dtype, memory.channels_last(len(shape)))
-
-
-def _groups(spec: ConvSpec, w: np.ndarray) -> np.ndarray:
+def _groups(spec: ConvSpec, w: StandIn) -> StandIn:
     """w as (groups, out / groups, in / groups, *kernel): a view."""
     return w.reshape(spec.groups, -1, *w.shape[1:])
 
 
 def _tap_convolution(
-    taps: Taps,
-    source: np.ndarray,
-    w: np.ndarray,
-    bias,
-    result: np.ndarray,
-    target: Target,
+    taps: Taps, source: StandIn, w: StandIn, bias, result: StandIn, direct: bool
 ) -> None:
     """Write one phase of the result. `w` is (groups, channels, source channels, *k)."""
     if not taps.pixels or not taps.batch:
         return
     if not taps.taps or not taps.source_channels or not source.size:
-        return _without_source(taps, bias, result)
-    winograd = conv_winograd.chosen(taps)
+        _without_source(taps, bias, result)
+        return
+    winograd = not direct and conv_winograd.chosen(taps)
     source = _readable(source, squares=_in_squares(taps, winograd))
     picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
     w = w[tuple(picked)]
     strides = _elements(source, taps.groups), _elements(result, taps.groups)
-    if winograd and conv_winograd.convolve(
-        taps, source, strides[0], w[0], bias, result, strides[1], target
-    ):
-        return
-    run_taps(taps, source, strides[0], w, bias, result, strides[1], target)
+    if winograd:
+        conv_winograd.convolve(taps, source, strides[0], w[0], bias, result, strides[1])
+    else:
+        run_taps(taps, source, strides[0], w, bias, result, strides[1])
 
 
 def _progression(taps: tuple[int, ...]) -> slice:
@@ -231,50 +299,69 @@ def _progression(taps: tuple[int, ...]) -> slice:
 
 def run_taps(
     taps: Taps,
-    source: np.ndarray,
+    source: StandIn,
     source_strides: tuple[int, ...],
-    w: np.ndarray,
-    bias,
-    result: np.ndarray,
+    w: StandIn,
+    bias: StandIn | None,
+    result: StandIn,
     result_strides: tuple[int, ...],
-    target: Target,
 ) -> None:
-    """Run a tap convolution. Strides as for `conv_direct.plan`; `w` is (groups,
+    """Record a tap convolution. Strides as for `conv_direct.plan`; `w` is (groups,
     channels, source channels, *taps), in the order of the taps."""
+    recorder = result.recorder
+    target = recorder.target
     schedule = next(s for s in SCHEDULES if s.handles(taps, target))
     plan = schedule.plan(taps, source_strides, result_strides, target)
-    kernel = plan.kernel
-    packed = memory.empty(plan.weights_shape, taps.dtype)
+    kernel, blocks = plan.kernel, plan.blocks
+    packed = recorder.scratch(plan.weights_shape, taps.dtype)
     schedule.pack(w, kernel, packed)
-    padded = np.zeros(plan.bias_shape, taps.dtype)
-    if bias is not None:
-        groups = plan.bias_shape[0]
-        padded[:, : bias.size // groups] = bias.reshape(groups, -1)
-    blocks = plan.blocks
-    workspace = memory.empty((blocks.slab_size * workers_of(plan.chunks),), taps.dtype)
-    address = cache.kernel(("conv_direct", kernel), kernel.build, target)
-    arguments = (
-        source.ctypes.data + blocks.source_offset * source.itemsize,
-        packed.ctypes.data,
-        padded.ctypes.data,
-        result.ctypes.data + plan.result_offset * source.itemsize,
-        blocks.runs.ctypes.data,
-        workspace.ctypes.data,
-        *plan.numbers,
+    recorder.launch(
+        cache.kernel(("conv_direct", kernel), kernel.build, target),
+        (
+            (source, blocks.source_offset),
+            packed,
+            None if bias is None else _padded(bias, plan.bias_shape),
+            (result, plan.result_offset),
+            blocks.runs,
+            recorder.workspace(blocks.slab_size, taps.dtype, plan.chunks),
+        ),
+        plan.numbers,
+        plan.chunks,
     )
-    run(address, arguments, plan.chunks)
 
 
-def _without_source(taps: Taps, bias, result: np.ndarray) -> None:
+def _padded(bias: StandIn, shape: tuple[int, int]) -> StandIn:
+    """The bias as (groups, channels), zeros behind the last of a group."""
+    groups, channels = shape
+    bias = bias.reshape(groups, -1)
+    if bias.shape == shape and bias.strides[1] == bias.itemsize:
+        return bias
+    padded = bias.recorder.scratch(shape, bias.dtype)
+    if bias.shape[1] < channels:
+        padded.fill(0)
+    padded[:, : bias.shape[1]] = bias
+    return padded
+
+
+def _without_source(taps: Taps, bias, result: StandIn) -> None:
     """A phase that no tap reaches: zero, or the bias, and its activation."""
     part = result[
         (slice(None), slice(None), *(slice(a.phase, None, a.stride) for a in taps.axes))
     ]
-    value = 0 if bias is None else bias.reshape(-1, *[1] * len(taps.axes))
-    part[...] = np.maximum(value, 0) if taps.activation else value
+    if bias is None:
+        part.fill(0)
+        return
+    bias = bias.reshape(-1, *[1] * len(taps.axes))
+    part.recorder.pointwise(_activated(("in", 0), taps.activation), bias, out=part)
 
 
-def _fold_border(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
+def _activated(expr: tuple, activation: str | None) -> tuple:
+    """The expression, activated; NaN passes through."""
+    zero = ("const", 0.0)
+    return expr if activation is None else ("where", ("lt", expr, zero), zero, expr)
+
+
+def _fold_border(spec: ConvSpec, given, bias, result: StandIn, direct: bool) -> None:
     """x where the border was read from x itself: solve for the padded grid, then add
     each of its positions to where it was read from."""
     padded_size = tuple(
@@ -289,7 +376,9 @@ def _fold_border(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         bias=False,
         activation=None,
     )
-    x = _solve_x(flat, given, None, target)
+    recorder, order = result.recorder, memory.channels_last(result.ndim)
+    x = recorder.scratch(flat.shapes["x"], spec.dtype, order)
+    _solve(flat, given, None, x, direct)
     for axis, (size, (before, after)) in enumerate(
         zip(spec.size, spec.padding, strict=True), 2
     ):
@@ -297,12 +386,14 @@ def _fold_border(spec: ConvSpec, given, bias, target: Target) -> np.ndarray:
         inside = moved[before : before + size]
         index = border_index(size, before, after, spec.border)
         for position in (*range(before), *range(before + size, len(index))):
-            inside[index[position]] += moved[position]
+            to = inside[index[position]]
+            recorder.pointwise(
+                ("add", ("in", 0), ("in", 1)), to, moved[position], out=to
+            )
         x = inside.swapaxes(0, axis)
-    if bias is not None:
-        x = x + bias.reshape(-1, *[1] * spec.rank)
-    if spec.activation == "relu":
-        x = np.where(x < 0, 0, x)
-    result = _result(spec, "x")
-    result[...] = x
-    return result
+    if bias is None:
+        recorder.pointwise(_activated(("in", 0), spec.activation), x, out=result)
+        return
+    total = ("add", ("in", 0), ("in", 1))
+    bias = bias.reshape(-1, *[1] * spec.rank)
+    recorder.pointwise(_activated(total, spec.activation), x, bias, out=result)

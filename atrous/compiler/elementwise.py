@@ -37,6 +37,7 @@ from .layout import (
 from .quiet import quiet
 from .schedules.expressions import scalar_slots
 from .spec import PointwiseSpec
+from .target import Target
 
 #: What NumPy lacks, so that a kernel computes it whatever the size.
 _KERNEL_ONLY = frozenset(("erf", "erfc"))
@@ -239,8 +240,16 @@ def _readable(array: np.ndarray, outs: Sequence) -> np.ndarray:
     return array
 
 
-def _recipe(found: Plan, arrays, shape, outs) -> _Recipe:
-    """Order and merge the dimensions, and choose the kernel."""
+def launch_into(expr, arrays: Sequence[np.ndarray], out: np.ndarray, target) -> Launch:
+    """The launch that writes an expression's values into `out`, whatever the size: its
+    arguments are the addresses of `arrays` and of `out`, and then its numbers."""
+    found = plan((expr,), tuple(map(dtype_name, arrays)), (), (_wanted(out),))
+    return _recipe(found, arrays, out.shape, (out,), target, wide=False).launch
+
+
+def _recipe(found: Plan, arrays, shape, outs, target=None, wide=True) -> _Recipe:
+    """Order and merge the dimensions, and choose the kernel. Unless `wide`, inputs are
+    read where they are, however short their rows."""
     walks = [broadcast_strides(array, shape) for array in arrays]
     leading = [broadcast_strides(out, shape) for out in outs if out is not None]
     order = memory_order(len(shape), (*leading, *walks))
@@ -252,17 +261,22 @@ def _recipe(found: Plan, arrays, shape, outs) -> _Recipe:
     merged, steps = collapse(sizes, ordered)
     if not merged:
         merged, steps = (1,), ((1,),) * len(walks)
-    launch = _launch(found, len(arrays), merged, steps)
+    launch = _launch(found, len(arrays), merged, steps, target, wide)
     return _Recipe(launch, sizes, turn, tuple(map(storage, found.results)))
 
 
 def _launch(
-    found: Plan, inputs: int, sizes: tuple[int, ...], walks: Sequence[Strides]
+    found: Plan,
+    inputs: int,
+    sizes: tuple[int, ...],
+    walks: Sequence[Strides],
+    target: Target | None,
+    wide: bool,
 ) -> Launch:
     """The launch over merged dimensions."""
     sizes, walks, tiled = _tiled(sizes, tuple(walks), inputs)
     repeats: tuple[Repeat, ...] = ()
-    if len(sizes) > 1 and not tiled:
+    if wide and len(sizes) > 1 and not tiled:
         rank = len(sizes)
         _, sizes, walks, repeats = widen(sizes, walks, inputs, rank - 2, rank - 1)
     kinds = [walk_of(walk[-1]) for walk in walks]
@@ -276,7 +290,8 @@ def _launch(
     numbers = [*sizes, *lengths, *counts]
     for walk in walks:
         numbers += walk
-    return Launch(_kernel(spec, found.program), numbers, prod(counts), repeats)
+    kernel = _kernel(spec, found.program, target)
+    return Launch(kernel, numbers, prod(counts), repeats)
 
 
 def pointwise_each(exprs, problems, *, scalars=(), dtypes, written) -> None:
@@ -329,7 +344,7 @@ def _each_kernel(spec: PointwiseSpec, program: Program) -> int:
     return cache.kernel(("each", spec), build)
 
 
-def _kernel(spec: PointwiseSpec, program: Program) -> int:
+def _kernel(spec: PointwiseSpec, program: Program, target: Target | None) -> int:
     """The address of a spec's kernel."""
 
     def build(target):
@@ -341,7 +356,7 @@ def _kernel(spec: PointwiseSpec, program: Program) -> int:
             copied = typed((("in", 0),), spec.dtypes, ())
         return schedule.build(spec, copied, target)
 
-    return cache.kernel(("pointwise", spec), build)
+    return cache.kernel(("pointwise", spec), build, target)
 
 
 def _moved(found: Plan) -> tuple[str, tuple, tuple, tuple]:

@@ -35,6 +35,12 @@ def _by_field(array: np.ndarray) -> int:
 _probe = np.zeros(3)[1:]
 _direct = _by_field(_probe) == _by_attribute(_probe)
 
+
+def integer_at(place: int) -> int:
+    """The 64-bit integer at an address."""
+    return _slot(place).value
+
+
 #: The address of an array's first element, six times as fast as by `ctypes.data`.
 address = _by_field if _direct else _by_attribute
 

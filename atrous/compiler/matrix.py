@@ -10,8 +10,10 @@ import numpy as np
 
 from . import memory
 from .convolution import run_taps
+from .launch import address, remember
+from .recording import Recorder, Recording
 from .schedules.conv_taps import Axis, Taps
-from .target import Target, here
+from .target import Target, here, threads
 
 #: Below this many multiply-adds NumPy's own product costs less than our launch.
 SMALL_PRODUCTS = 32768
@@ -62,11 +64,27 @@ def _strides(array: np.ndarray) -> tuple[int, int, int]:
     return stack, row, column
 
 
+_recordings: dict[tuple, Recording] = {}
+
+
 def _stacked(a: np.ndarray, b: np.ndarray, result: np.ndarray, target: Target) -> None:
     """(s, m, k) @ (s, k, n), a stack of one serving all."""
+    within = a.itemsize - 1
+    if any(x & within for each in (a, b) for x in (address(each), *each.strides)):
+        a, b = a.copy(), b.copy()
+    arrays = a, b, result
+    key = *[(x.shape, x.strides) for x in (a, b)], a.dtype, target.name, threads()
+    recording = _recordings.get(key)
+    if recording is None:
+        recording = remember(_recordings, key, _recorded(arrays, target))
+    recording(arrays)
+
+
+def _recorded(arrays: tuple[np.ndarray, ...], target: Target) -> Recording:
+    """The product as a convolution."""
+    recorder = Recorder(target)
+    a, b, result = map(recorder.given, arrays)
     stack, m, n = result.shape
-    if any(stride % a.itemsize for stride in a.strides) or not a.flags.aligned:
-        a = a.copy()
     shared = b.shape[0] == 1
     taps = Taps(
         dtype=a.dtype.name,
@@ -80,4 +98,5 @@ def _stacked(a: np.ndarray, b: np.ndarray, result: np.ndarray, target: Target) -
     source = (by_stack, 0, column, row) if shared else (0, by_stack, column, row)
     wide = (m * n, 0, 1, n) if shared else (0, m * n, 1, n)
     weights = b.mT[..., None]  # (groups, n, k, one tap)
-    run_taps(taps, a, source, weights, None, result, wide, target)
+    run_taps(taps, a, source, weights, None, result, wide)
+    return recorder.recording()

@@ -297,7 +297,8 @@ _launching = threading.Lock()
 
 
 def run(kernel: int, arguments: Sequence[int], chunks: int) -> None:
-    """Call `kernel` for each of `chunks` chunks; `arguments` are 64-bit integers.
+    """Call `kernel` for each of `chunks` chunks; `arguments` are 64-bit integers, which
+    an array("q") holds already.
 
     Launches from several Python threads are safe: the first one has the workers, the
     others compute all their chunks themselves meanwhile, with the same result.
@@ -305,7 +306,7 @@ def run(kernel: int, arguments: Sequence[int], chunks: int) -> None:
     if chunks <= 0:
         return
     code = _code or _loaded()
-    held = array("q", arguments)
+    held = arguments if type(arguments) is array else array("q", arguments)
     address = held.buffer_info()[0]
     helpers = min(threads(), chunks) - 1
     if helpers > 0 and _launching.acquire(blocking=False):

@@ -22,7 +22,7 @@ from ..target import Target
 from . import conv_direct, conv_weights
 from .conv_blocks import cut
 from .conv_taps import Taps
-from .packing import pack_weights
+from .packing import pack_weights, whole_and_rest
 
 #: Taps along a row that are unrolled at most; more are left to conv_direct.
 MOST_TAPS = 32
@@ -290,8 +290,10 @@ def gradient_plan(
 
 def gather_sums(sums, w) -> None:
     """Add the parts in order and write them as w: (channels, taps)."""
-    total = sums[0] if len(sums) == 1 else sums.sum(axis=0)
+    total = sums.sum(axis=0)  # one block of source channels, one of results
     lanes = total.shape[-1]
-    blocks = total.shape[0]
-    flat = total.reshape(blocks, -1, lanes).transpose(0, 2, 1)
-    w[...] = flat.reshape(blocks * lanes, -1)[: len(w)]
+    total = total.reshape(total.shape[0], -1, lanes)
+    for first, blocks, size in whole_and_rest(len(w), lanes):
+        to = w[first : first + blocks * size].reshape(blocks, size, -1)
+        part = total[first // lanes : first // lanes + blocks, :, :size]
+        to[...] = part.transpose(0, 2, 1)

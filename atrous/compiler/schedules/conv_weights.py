@@ -26,6 +26,7 @@ from ..target import Target
 from .conv_blocks import Blocks, BlockWriter, cut, source_layout
 from .conv_direct import Tile, choose_tile
 from .conv_taps import Taps
+from .packing import whole_and_rest
 
 #: Chunks that a launch should have, so that threads end together.
 CHUNKS = 32
@@ -431,30 +432,25 @@ def launch_plan(
 
 def gather_sums(sums: np.ndarray, kernel: WeightGradient, w: np.ndarray) -> None:
     """Add the parts in order and write them as w: (groups, out, in, taps)."""
-    total = sums[0] if len(sums) == 1 else np.add.reduce(sums, axis=0)
+    total = sums.sum(axis=0)
     groups, blocks = total.shape[0], kernel.channel_blocks
-    shape = (
-        groups,
-        blocks,
-        kernel.blocks,
-        kernel.run_count,
-        kernel.spread,
-        kernel.block,
-    )
-    total = total.reshape(shape)
-    if kernel.spread_y:  # block, run, out, in -> run, (block, in), out
-        total = total.transpose(0, 1, 3, 2, 5, 4)
-        along = kernel.blocks * kernel.block
-        total = total.reshape(groups, blocks, kernel.run_count, along, kernel.channels)
-        total = total[:, :, :, : kernel.run_length]
-    else:  # block, run, in, out -> run, in, (block, out)
-        total = total.transpose(0, 1, 3, 4, 2, 5)
-        total = total.reshape(groups, blocks, kernel.run_count, kernel.run_length, -1)
-        total = total[..., : kernel.channels]
+    runs, size = kernel.run_count, kernel.channel_block
     # A run is taps of the last axis times channels; runs and those make all taps.
-    total = total.reshape(groups, blocks, -1, kernel.channel_block, kernel.channels)
-    for b in range(blocks):
-        first = b * kernel.channel_block
-        size = min(kernel.channel_block, kernel.source_channels - first)
-        part = total[:, b, :, :size].transpose(0, 3, 2, 1)
-        w[:, :, first : first + size] = part
+    taps = runs * kernel.run_length // size
+    if kernel.spread_y:  # block, run, out, in -> run, (block, in), out
+        shape = (groups, blocks, kernel.blocks, runs, kernel.spread, kernel.block)
+        total = total.reshape(shape).transpose(0, 1, 3, 2, 5, 4)
+        along = kernel.blocks * kernel.block
+        total = total.reshape(groups, blocks, runs, along, kernel.channels)
+        total = total[:, :, :, : kernel.run_length]
+        total = total.reshape(groups, blocks, 1, taps, size, kernel.channels)
+    else:  # block, run, in, out
+        total = total.reshape(groups, blocks, kernel.blocks, taps, size, kernel.block)
+    out_block = total.shape[-1]
+    for i, i_blocks, i_size in whole_and_rest(kernel.source_channels, size):
+        for o, o_blocks, o_size in whole_and_rest(kernel.channels, out_block):
+            to = w[:, o : o + o_blocks * o_size, i : i + i_blocks * i_size]
+            to = to.reshape(groups, o_blocks, o_size, i_blocks, i_size, taps)
+            first_i, first_o = i // size, o // out_block
+            part = total[:, first_i : first_i + i_blocks, first_o : first_o + o_blocks]
+            to[...] = part[..., :i_size, :o_size].transpose(0, 2, 5, 1, 4, 3)

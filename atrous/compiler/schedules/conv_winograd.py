@@ -18,10 +18,9 @@ from math import prod
 
 import numpy as np
 
-from .. import cache, memory
+from .. import cache
 from ..emit import ITEMSIZES
-from ..launch import address
-from ..pool import run, workers_of
+from ..recording import StandIn
 from ..target import Target
 from .conv_direct import choose_tile, row_tiles
 from .conv_taps import Axis, Taps
@@ -328,66 +327,62 @@ def plan(
 
 
 def _transform_weights(
-    w: np.ndarray, transformed: np.ndarray, weights: Weights, gradient: bool, target
+    w: StandIn, transformed: StandIn, weights: Weights, gradient: bool
 ) -> None:
     """w (channels, source channels, *taps) to `transformed` (parts, …), or back."""
-    kernel = WeightTransform(weights, gradient)
-    code = cache.kernel(("winograd_weights", kernel), kernel.build, target)
-    if any(stride % w.itemsize for stride in w.strides) or not w.flags.aligned:
-        w = w.copy()
+    recorder, kernel = w.recorder, WeightTransform(weights, gradient)
+    code = cache.kernel(("winograd_weights", kernel), kernel.build, recorder.target)
     steps = [stride // w.itemsize for stride in w.strides]
     numbers = (*steps[:2], *[0] * (5 - len(steps)), *steps[2:], len(transformed))
-    addresses = (address(w), address(transformed))
-    run(code, (*addresses, *numbers), weights.chunks)
+    recorder.launch(code, (w, transformed), numbers, weights.chunks)
 
 
-def _launch(plan: Plan, source, transformed, bias, result, target: Target) -> bool:
-    """Run the main kernel. Returns whether all that came out is finite."""
-    workspace = memory.empty(
-        (plan.workspace * workers_of(plan.chunks),), transformed.dtype
-    )
-    strange = np.zeros(1, np.int64)
-    arrays = (source, transformed, bias, result, workspace, plan.maps, strange)
-    code = cache.kernel(("winograd", plan.kernel), plan.kernel.build, target)
-    run(code, (*(address(a) for a in arrays), *plan.numbers), plan.chunks)
-    return not strange[0]
+def _launch(plan: Plan, source, transformed, bias, result) -> None:
+    """Record the main kernel, which reports what comes out and is not finite."""
+    recorder = result.recorder
+    space = recorder.workspace(plan.workspace, result.dtype, plan.chunks)
+    pointers = source, transformed, bias, result, space, plan.maps, recorder.flag()
+    kernel = plan.kernel
+    code = cache.kernel(("winograd", kernel), kernel.build, recorder.target)
+    recorder.launch(code, pointers, plan.numbers, plan.chunks)
 
 
 def convolve(
     taps: Taps,
-    source: np.ndarray,
+    source: StandIn,
     source_strides: tuple[int, ...],
-    w: np.ndarray,
-    bias: np.ndarray | None,
-    result: np.ndarray,
+    w: StandIn,
+    bias: StandIn | None,
+    result: StandIn,
     result_strides: tuple[int, ...],
-    target: Target,
-) -> bool:
-    """Run a tap convolution. `w` is (channels, source channels, *taps) in the order of
-    the taps. Returns False if something is not finite: the result is then not it."""
-    chosen = plan(taps, source_strides, result_strides, False, target)
+) -> None:
+    """Record a tap convolution. `w` is (channels, source channels, *taps) in the order
+    of the taps."""
+    recorder = result.recorder
+    chosen = plan(taps, source_strides, result_strides, False, recorder.target)
     weights = chosen.kernel.weights
-    transformed = memory.empty((1, weights.size), taps.dtype)
-    _transform_weights(w, transformed, weights, False, target)
-    padded = np.zeros(chosen.kernel.result_row, taps.dtype)
+    transformed = recorder.scratch((1, weights.size), taps.dtype)
+    _transform_weights(w, transformed, weights, False)
+    padded = recorder.scratch((chosen.kernel.result_row,), taps.dtype)
+    padded.fill(0)
     if bias is not None:
         padded[: bias.size] = bias
-    return _launch(chosen, source, transformed, padded, result, target)
+    _launch(chosen, source, transformed, padded, result)
 
 
 def weight_gradient(
     taps: Taps,
-    x: np.ndarray,
+    x: StandIn,
     x_strides: tuple[int, ...],
-    y: np.ndarray,
+    y: StandIn,
     y_strides: tuple[int, ...],
-    w: np.ndarray,
-    target: Target,
-) -> bool:
-    """Write w, as `convolve` takes it. Returns False if something is not finite."""
-    chosen = plan(taps, x_strides, y_strides, True, target)
+    w: StandIn,
+) -> None:
+    """Record what writes w, as `convolve` takes it."""
+    recorder = w.recorder
+    chosen = plan(taps, x_strides, y_strides, True, recorder.target)
     weights = chosen.kernel.weights
-    sums = memory.empty((chosen.parts, weights.size), taps.dtype)
-    _launch(chosen, x, sums, sums, y, target)
-    _transform_weights(w, sums, weights, True, target)
-    return bool(np.isfinite(w).all())
+    sums = recorder.scratch((chosen.parts, weights.size), taps.dtype)
+    _launch(chosen, x, sums, sums, y)
+    _transform_weights(w, sums, weights, True)
+    recorder.must_be_finite(w)

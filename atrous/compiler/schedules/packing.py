@@ -188,20 +188,34 @@ def _pack_planes(
                 e.store(e.load(row + p.index), to + at)
 
 
+def whole_and_rest(size: int, block: int) -> list[tuple[int, int, int]]:
+    """A length cut into blocks: (first, blocks, of how many) of the whole ones, and of
+    what is left over.
+
+    >>> whole_and_rest(20, 8)
+    [(0, 2, 8), (16, 1, 4)]
+    """
+    whole = size // block
+    parts = [(0, whole, block), (whole * block, 1, size - whole * block)]
+    return [part for part in parts if part[1] * part[2]]
+
+
 def pack_weights(w: np.ndarray, lanes: int, out: np.ndarray) -> None:
     """Weights in the order in which the inner loop reads them, zeros in spare lanes.
 
     `w` is (groups, channels out, channels in, *taps) in the order of the taps; `out` is
     (groups, blocks of channels in, blocks of channels out, taps, in a block, lanes).
     """
-    groups, outputs, inputs = w.shape[:3]
-    channel_blocks, blocks, inputs_a_block = out.shape[1], out.shape[2], out.shape[4]
-    flat = w.reshape(groups, outputs, inputs, -1)
+    groups, outputs, inputs, *taps = w.shape
+    inputs_a_block = out.shape[4]
+    out = out.reshape(*out.shape[:3], *taps, inputs_a_block, lanes)
     if outputs % lanes or inputs % inputs_a_block:
         out.fill(0)
-    for b in range(channel_blocks):
-        i = slice(b * inputs_a_block, min(inputs, (b + 1) * inputs_a_block))
-        for o in range(blocks):
-            j = slice(o * lanes, min(outputs, (o + 1) * lanes))
-            part = flat[:, j, i].transpose(0, 3, 2, 1)
-            out[:, b, o, :, : part.shape[2], : part.shape[3]] = part
+    order = (0, 3, 1, *range(5, 5 + len(taps)), 4, 2)
+    for i, i_blocks, i_size in whole_and_rest(inputs, inputs_a_block):
+        for o, o_blocks, o_size in whole_and_rest(outputs, lanes):
+            part = w[:, o : o + o_blocks * o_size, i : i + i_blocks * i_size]
+            part = part.reshape(groups, o_blocks, o_size, i_blocks, i_size, *taps)
+            first_i, first_o = i // inputs_a_block, o // lanes
+            to = out[:, first_i : first_i + i_blocks, first_o : first_o + o_blocks]
+            to[..., :i_size, :o_size] = part.transpose(order)
