@@ -6,6 +6,7 @@
     pointwise_each(exprs, problems, ...)  the same of many arrays, in one launch
     reduce(combine, expr, *arrays, ...)   sum prod max min argmax argmin any all
     softmax(x, axis, log=)                and softmax_gradient(grad, result, axis, log=)
+    likelihood(x, classes, weights, ...)  cross entropy; likelihood_gradient
     pool_forward(spec, x)                 max / average, with indices
     pool_gradient(spec, grad, indices)    and their gradients
     resample(spec, x)                     nearest, linear, cubic; resample_gradient
@@ -34,6 +35,8 @@ _PLACES = {
     "reduce": "reduction",
     "softmax": "normalising",
     "softmax_gradient": "normalising",
+    "likelihood": "losses",
+    "likelihood_gradient": "losses",
     "pool_forward": "pooling",
     "pool_gradient": "pooling",
     "pool_pick": "pooling",

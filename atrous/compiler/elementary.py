@@ -127,8 +127,13 @@ def _scaled(e: Emitter, x: Value, power: Value) -> Value:
 
 def _exp_reduced(e: Emitter, r: Value) -> Value:
     """exp(r) for |r| ≤ ln 2 / 2."""
+    return _exp_less_one(e, r) + 1.0
+
+
+def _exp_less_one(e: Emitter, r: Value) -> Value:
+    """exp(r) - 1 for |r| ≤ ln 2 / 2."""
     p = polynomial(e, r, _EXP[r.type.name])
-    return e.fma(p, r * r, r) + 1.0
+    return e.fma(p, r * r, r)
 
 
 def exp(e: Emitter, x: Value) -> Value:
@@ -152,7 +157,8 @@ def exp_below(e: Emitter, x: Value) -> Value:
     high, rest = (e.constant(-part, x.type) for part in _LN2[name])
     r = e.fma(n, rest, e.fma(n, high, x))
     scale = e.bitcast((power + _BIAS[name]) << _MANTISSA[name], name)
-    return e.select(x < low, e.zero(x.type), _exp_reduced(e, r) * scale)
+    value = e.fma(_exp_less_one(e, r), scale, scale)
+    return e.select(x < low, e.zero(x.type), value)
 
 
 def exp2(e: Emitter, x: Value) -> Value:
@@ -205,33 +211,41 @@ def _split(e: Emitter, x: Value) -> tuple[Value, Value]:
 
 
 def log(e: Emitter, x: Value) -> Value:
-    name = x.type.name
-    f, n = _split(e, x)
-    high, low = (e.constant(part, x.type) for part in _LN2[name])
+    return _log_limits(e, x, _log_reduced(e, *_split(e, x)))
+
+
+def _log_reduced(e: Emitter, f: Value, n: Value) -> Value:
+    """log((1 + f)·2^n) for √½ ≤ 1 + f < √2."""
+    name = f.type.name
+    high, low = (e.constant(part, f.type) for part in _LN2[name])
     if name == "float32":
         square = f * f
         y = polynomial(e, f, _LOG32) * (square * f)
         y = e.fma(n, low, y)
-        y = e.fma(square, e.constant(-0.5, x.type), y)
-        result = e.fma(n, high, f + y)
-    else:
-        # log(1 + f) = f - h + s·(h + R), s = f/(2 + f), h = f²/2, as in fdlibm.
-        s = f / (f + 2.0)
-        z = s * s
-        rest = polynomial(e, z, _LOG64) * z
-        h = f * f * 0.5
-        inner = e.fma(s, h + rest, n * low)
-        result = e.fma(n, high, f - (h - inner))
-    return _log_limits(e, x, result)
+        y = e.fma(square, e.constant(-0.5, f.type), y)
+        return e.fma(n, high, f + y)
+    # log(1 + f) = f - h + s·(h + R), s = f/(2 + f), h = f²/2, as in fdlibm.
+    s = f / (f + 2.0)
+    z = s * s
+    rest = polynomial(e, z, _LOG64) * z
+    h = f * f * 0.5
+    inner = e.fma(s, h + rest, n * low)
+    return e.fma(n, high, f - (h - inner))
 
 
 def log1p_above(e: Emitter, x: Value) -> Value:
-    """log(1 + x) of x ≥ 0, to the last places however small x is.
+    """log(1 + x) of finite x ≥ 0 or NaN, to the last places however small x is.
 
-    What 1 + x rounds off comes back as the first term of log(1 + x) - log(u).
+    With 1 + x = (1 + f)·2^n, f = x·2^-n + (2^-n - 1) is rounded once; where n is 0 it
+    is x itself.
     """
-    u = x + 1.0
-    return log(e, u) + (x - (u - 1.0)) / u
+    name = x.type.name
+    bits = _MANTISSA[name]
+    power = (e.bitcast(x + 1.0, _INTEGER[name]) - _ROOT[name]) >> bits
+    scale = e.bitcast((-power + _BIAS[name]) << bits, name)
+    magic = e.constant(_MAGIC[name], x.type)
+    n = e.bitcast(power + e.bitcast(magic, _INTEGER[name]), name) - magic
+    return _log_reduced(e, e.fma(x, scale, scale - 1.0), n)
 
 
 def _log_limits(e: Emitter, x: Value, result: Value) -> Value:

@@ -79,18 +79,18 @@ def _recipe(log, gradient, dtype, shape, walks, axis):
     )
     length = shape[axis]
     walks = [(*w, walk[axis]) for w, walk in zip(kept_walks, walks, strict=True)]
-    lanes_along = _lanes_along(kept, length, walks[-1])
-    held = length if lanes_along == "kept" and length <= HELD else 0
+    along = lanes_along(kept, length, walks[-1])
+    held = length if along == "kept" and length <= HELD else 0
     spec = SoftmaxSpec(
         log,
         gradient,
         dtype,
         len(kept),
-        lanes_along,
-        tuple([_walk(walk, lanes_along, held) for walk in walks]),
+        along,
+        tuple([row_walk(walk, along, held) for walk in walks]),
         held,
     )
-    unit = 64 if lanes_along == "kept" else 1
+    unit = 64 if along == "kept" else 1
     lengths = blocks(kept, max(1, CHUNK // length), unit) if kept else ()
     sizes, lengths = (*kept, length), (*lengths, length)
     counts = pieces(sizes, lengths)
@@ -100,15 +100,16 @@ def _recipe(log, gradient, dtype, shape, walks, axis):
     return Launch(_kernel(spec), numbers, prod(counts)), order
 
 
-def _lanes_along(kept: tuple[int, ...], length: int, walk: tuple[int, ...]) -> str:
+def lanes_along(kept: tuple[int, ...], length: int, walk: tuple[int, ...]) -> str:
+    """Whether lanes run along the axis or along what is kept."""
     if not kept or (walk[-1] == 1 and (length >= SHORT or kept[-1] < SHORT)):
         return "axis"
     return "kept"
 
 
-def _walk(walk: tuple[int, ...], lanes_along: str, held: int) -> str:
+def row_walk(walk: tuple[int, ...], along: str, held: int) -> str:
     """How an operand with these strides of kept dimensions and axis walks."""
-    if lanes_along == "axis":
+    if along == "axis":
         return walk_of(walk[-1])
     if held in (2, 4, 8) and walk[-2:] == (held, 1):
         return "rows"

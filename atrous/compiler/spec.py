@@ -169,6 +169,29 @@ class SoftmaxSpec:
 
 
 @dataclass(frozen=True)
+class LikelihoodSpec:
+    """-w_t · log(exp(x_t) / Σ exp(x)) of each row's class t, or its gradient for x.
+
+    Rows are as in `SoftmaxSpec`. With `normalised`, x holds logarithms already: the
+    loss is -w_t · x_t. `weighted`: there is a number w for each class. `each`: the loss
+    of each row is stored, beside the sums over all. `target` is the dtype of classes.
+    `walks` are those of x, the classes, and what lies beside: the gradient that arrived
+    and the result, or the losses if `each`.
+    """
+
+    gradient: bool
+    normalised: bool
+    weighted: bool
+    each: bool
+    dtype: str
+    target: str
+    kept: int
+    lanes_along: str
+    walks: tuple[str, ...]
+    held: int = 0
+
+
+@dataclass(frozen=True)
 class PoolSpec:
     """The maximum or the average of windows, in any number of dimensions.
 

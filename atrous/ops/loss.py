@@ -2,11 +2,14 @@
 
 For a target class t of weight w_t, with y = log softmax(x) along the classes:
     loss = -w_t · y_t        ∂loss/∂x = w_t · (exp(y) - one_hot(t))
-The one-hot tensor is a comparison within the kernel; it is never in memory. Nor are the
-losses of the places where only their sum is asked for.
+One kernel computes the loss, another the gradient, straight from the input: neither
+probabilities nor one-hot tensors are in memory, nor the losses of places where only
+their sum is asked for.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -100,60 +103,6 @@ def nll_loss(
     )
 
 
-class _Targets:
-    """Checked target classes, as they meet the input (batch, classes, …).
-
-    `met` is (batch, 1, …). `index` of this shape is the class, -1 where ignored, and
-    `factor` its weight, there 0; it is one number where every place has weight 1.
-    """
-
-    def __init__(self, name, input: Tensor, target: Tensor, weight, ignore_index: int):
-        shape = input._array.shape
-        classes = shape[1]
-        index = target._array.astype(np.int64, copy=False)
-        wide = input.dtype.compute
-        self.met = (shape[0], 1, *shape[2:])
-        self.classes = np.arange(classes).reshape(1, classes, *[1] * (len(shape) - 2))
-        if weight is None and _ordinary(index, classes, ignore_index):
-            self.index = index.reshape(self.met)
-            self.factor = np.ones([1] * len(shape), wide)
-            return
-        valid = index != ignore_index
-        wrong = index[valid & ((index < 0) | (index >= classes))]
-        if wrong.size:
-            raise IndexError(
-                f"{name}: Target {wrong.flat[0]} is out of bounds: the input has"
-                f" {classes} classes (0 … {classes - 1}), ignore_index={ignore_index}."
-            )
-        if weight is None:
-            factor = valid.astype(wide)
-        else:
-            weights = weight._values().astype(wide, copy=False)
-            factor = weights[np.where(valid, index, 0)] * valid if classes else valid
-        self.index = np.where(valid, index, -1).reshape(self.met)
-        self.factor = factor.astype(wide, copy=False).reshape(self.met)
-
-    def total(self):
-        """The weights summed: what "mean" divides by."""
-        if self.factor.size == 1:
-            return self.factor.reshape(()) * self.factor.dtype.type(self.index.size)
-        return self.factor.sum(dtype=np.float64).astype(self.factor.dtype)
-
-    def share(self, divisor) -> np.ndarray:
-        """The part of each place in the result; none where it is ignored."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            part = self.factor / divisor
-        return np.where(self.factor == 0, 0, part).astype(self.factor.dtype)
-
-
-def _ordinary(index: np.ndarray, classes: int, ignore_index: int) -> bool:
-    """Whether every target is a class, and none is ignored."""
-    if not index.size:
-        return False
-    low, high = index.min(), index.max()
-    return low >= 0 and high < classes and not low <= ignore_index <= high
-
-
 def _check_input(name: str, input: Tensor) -> None:
     if not input.dtype.is_floating_point:
         raise NotImplementedError(
@@ -163,13 +112,22 @@ def _check_input(name: str, input: Tensor) -> None:
         raise RuntimeError(f"{name}: the input needs an axis for the classes.")
 
 
+#: The dtypes of classes.
+_CLASSES = (dtypes.int64, dtypes.uint8)
+
+
 def _check_target(name: str, input: Tensor, target: Tensor, weight) -> None:
     """Do batch and positions of the target match, and has each class a weight?"""
+    shape = input._array.shape
+    if target._array.shape == (shape[0], *shape[2:]) and target.dtype in _CLASSES:
+        if weight is not None:
+            _check_weight(name, input, weight)
+        return
     shapes = {
         "input": (input.shape, "batch, classes, …"),
         "target": (target.shape, "batch, …"),
     }
-    if target.dtype not in (dtypes.int64, dtypes.uint8):
+    if target.dtype not in _CLASSES:
         raise RuntimeError(
             f"{name}: expected target dtype to be Long or Byte, but got"
             f" {target.dtype.alias} (classes), or the input's shape (probabilities)."
@@ -183,24 +141,22 @@ def _check_target(name: str, input: Tensor, target: Tensor, weight) -> None:
                 **shapes,
             )
         )
-    if tuple(target.shape) != expected:
-        if input.ndim == 2:
-            raise RuntimeError(
-                worded(
-                    f"{name}: 0D or 1D target tensor expected, multi-target not"
-                    " supported.",
-                    **shapes,
-                )
-            )
+    if input.ndim == 2:
         raise RuntimeError(
             worded(
-                f"{name}: Expected target size {list(expected)}, got"
-                f" {list(target.shape)}.",
+                f"{name}: 0D or 1D target tensor expected, multi-target not supported.",
                 **shapes,
             )
         )
-    if weight is None:
-        return
+    raise RuntimeError(
+        worded(
+            f"{name}: Expected target size {list(expected)}, got {list(target.shape)}.",
+            **shapes,
+        )
+    )
+
+
+def _check_weight(name: str, input: Tensor, weight) -> None:
     check_tensor(name, "weight", weight)
     if weight._array.shape != (input.shape[1],):
         raise RuntimeError(
@@ -235,98 +191,89 @@ def _likelihood(
         )
         return out.squeeze(0) if reduction == "none" else out
     _check_target(name, input, target, weight)
-    targets = _Targets(name, input, target, weight, ignore_index)
-    kind, wide = input.dtype, input.dtype.compute
-    logs = _logarithms(input) if normalise else input._array
-    losses = _losses(logs, targets, kind, reduction)
-    divisor = targets.total() if reduction == "mean" else wide.type(1)
-    if reduction != "none":
-        with np.errstate(invalid="ignore", divide="ignore"):
-            losses = np.asarray(losses / divisor, wide)
-    out = Tensor._of(losses).to(kind)
-
-    def formula(g, x):
-        if is_grad_enabled():
-            return (lambda: _composed(g, x, targets, divisor, reduction, normalise),)
-        return (lambda: _fused(g, x, targets, divisor, logs, reduction, normalise),)
-
-    node = "NllLossBackward0" if input.ndim == 2 else "NllLoss2DBackward0"
-    return record(out, node, (input,), formula, (input,))
-
-
-def _logarithms(input: Tensor) -> np.ndarray:
-    """log softmax(input) along the classes, in the dtype of computation."""
-    array, wide = input._array, input.dtype.compute.name
-    if input.dtype.name != wide:
-        cast = ("cast", wide, ("in", 0))
-        array = compiler.pointwise(cast, array, dtypes=(input.dtype.name,))
-    return compiler.softmax(array, 1, log=True)
-
-
-_HIT = ("eq", ("in", 1), ("in", 2))
-
-
-def _losses(logs, targets: _Targets, kind, reduction: str) -> np.ndarray:
-    """-w_t · y_t of each place (batch, …), or the sum of all.
-
-    y_t is a sum over the classes that hit. `kind` is the dtype of the input; `logs` are
-    of its dtype of computation or as the input lies.
-    """
-    wide = kind.compute.name
-    name = wide if logs.dtype == kind.compute else kind.name
-    axes = (1,) if reduction == "none" else tuple(range(logs.ndim))
-    if not logs.size:
-        kept = [n for axis, n in enumerate(logs.shape) if axis not in axes]
-        return np.zeros(kept, wide)
-    weight = ("in", 3)
-    # A weight of 0 makes a loss of 0, even where the input is infinite.
-    loss = (
-        "where",
-        ("and", _HIT, ("ne", weight, ("const", 0.0))),
-        ("mul", ("neg", ("cast", wide, ("in", 0))), weight),
-        ("const", 0.0),
+    kind = input.dtype
+    classes = _Classes(target, weight, ignore_index, not normalise, reduction)
+    losses, (total, divisor, wrong) = compiler.likelihood(
+        *(input._array, target._array, classes.weights),
+        ignored=ignore_index,
+        normalised=not normalise,
+        each=reduction == "none",
+        dtype=kind.name,
     )
-    return compiler.reduce(
-        *("sum", loss, logs, targets.classes, targets.index, targets.factor),
-        axes=axes,
-        dtypes=(name, "int64", "int64", wide),
-        dtype=wide,
-    )
-
-
-def _fused(g, x, targets, divisor, logs, reduction, normalise) -> Tensor:
-    """w_t · (softmax(x) - one_hot) · g, in one pass."""
-    scale = _at_places(g, reduction, targets) * targets.share(divisor)
-    wide = x.dtype.compute.name
-    one, zero = ("const", 1.0), ("const", 0.0)
-    slope: tuple
-    if normalise:
-        slope = ("sub", ("exp", ("in", 0)), ("where", _HIT, one, zero))
+    if wrong:
+        _refuse_class(name, target._array, input.shape[1], ignore_index)
+    if losses is None:
+        classes.divisor = divisor if reduction == "mean" else 1.0
+        out = _number(total, classes.divisor, kind)
     else:
-        slope = ("where", _HIT, ("const", -1.0), zero)
-    array = compiler.pointwise(
-        ("cast", x.dtype.name, ("mul", slope, ("in", 3))),
-        *(logs, targets.classes, targets.index, scale.astype(wide, copy=False)),
-        dtypes=(wide if normalise else x.dtype.name, "int64", "int64", wide),
+        out = Tensor._of(losses, kind)
+    node = "NllLossBackward0" if input.ndim == 2 else "NllLoss2DBackward0"
+    saved = (input, target) if weight is None else (input, target, weight)
+    return record(out, node, (input,), classes.gradient, saved)
+
+
+class _Classes:
+    """What the gradient of a likelihood needs beside the input and what arrives."""
+
+    __slots__ = ("divisor", "ignored", "normalised", "reduction", "target", "weights")
+
+    def __init__(self, target, weight, ignored: int, normalised: bool, reduction: str):
+        self.target, self.ignored = target._array, ignored
+        self.weights = None if weight is None else np.ascontiguousarray(weight._array)
+        self.normalised, self.reduction, self.divisor = normalised, reduction, 1.0
+
+    def gradient(self, g: Tensor, x: Tensor, *_: Tensor):
+        """w_t · (softmax(x) - one_hot) · g / divisor, in one pass."""
+        if is_grad_enabled():
+            return (lambda: self._composed(g, x),)
+        return (lambda: self._fused(g, x),)
+
+    def _fused(self, g: Tensor, x: Tensor) -> Tensor:
+        array = compiler.likelihood_gradient(
+            *(x._array, self.target, self.weights, g._array),
+            divisor=np.array(self.divisor),
+            ignored=self.ignored,
+            normalised=self.normalised,
+            dtype=x.dtype.name,
+        )
+        return Tensor._of(array, x.dtype)
+
+    def _composed(self, g: Tensor, x: Tensor) -> Tensor:
+        """The same gradient, as differentiable operations of g and x."""
+        wide = x.dtype.compute
+        met = np.expand_dims(self.target, 1)
+        valid = met != self.ignored
+        classes = np.arange(x.shape[1]).reshape(-1, *[1] * (x.ndim - 2))
+        hit = Tensor._of((valid & (classes == met)).astype(wide))
+        share = valid.astype(wide)
+        if self.weights is not None:
+            weights = Tensor._of(self.weights.copy(), x.dtype)._values().astype(wide)
+            share = np.where(valid, weights[np.where(valid, met, 0)], 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.where(valid, share / self.divisor, 0).astype(wide)
+        if self.reduction == "none":
+            g = g.unsqueeze(1)
+        scale = g * Tensor._of(share)
+        if self.normalised:
+            return -hit * scale
+        return (log_softmax(x, 1).exp() - hit) * scale
+
+
+def _number(total: float, divisor: float, kind: dtypes.dtype) -> Tensor:
+    """total / divisor, a tensor without axes."""
+    value = total / divisor if divisor else math.nan if not total else total * math.inf
+    out = Tensor._of(np.array(value, kind.compute))
+    return out if out.dtype is kind else out.to(kind)
+
+
+def _refuse_class(name: str, target: np.ndarray, count: int, ignored: int) -> None:
+    """IndexError for the first class that does not exist."""
+    index = target.astype(np.int64, copy=False)
+    wrong = index[(index != ignored) & ((index < 0) | (index >= count))]
+    raise IndexError(
+        f"{name}: Target {wrong.flat[0]} is out of bounds: the input has {count}"
+        f" classes (0 … {count - 1}), ignore_index={ignored}."
     )
-    return Tensor._of(array, x.dtype)
-
-
-def _at_places(g: Tensor, reduction: str, targets: _Targets) -> np.ndarray:
-    """The gradient that arrived, as it meets (batch, 1, …)."""
-    values = g._values()
-    return values.reshape(targets.met) if reduction == "none" else values
-
-
-def _composed(g, x, targets, divisor, reduction, normalise) -> Tensor:
-    """The same gradient, as differentiable operations of g and x."""
-    hit = Tensor._of((targets.classes == targets.index).astype(x.dtype.compute))
-    if reduction == "none":
-        g = g.unsqueeze(1)
-    scale = g * Tensor._of(targets.share(divisor))
-    if not normalise:
-        return -hit * scale
-    return (log_softmax(x, 1).exp() - hit) * scale
 
 
 # Soft targets
@@ -340,7 +287,7 @@ def _of_probabilities(input, target, weight, reduction, smoothing: float) -> Ten
         target = target * (1 - smoothing) + smoothing / classes
     product = log_softmax(input, axis) * target
     if weight is not None:
-        _check_weight(weight, classes)
+        _check_shares(weight, classes)
         product = product * weight.reshape(-1, *[1] * (input.ndim - 1 - axis))
     if reduction == "none":
         return -product.sum(axis)
@@ -351,7 +298,7 @@ def _of_probabilities(input, target, weight, reduction, smoothing: float) -> Ten
     return total / places
 
 
-def _check_weight(weight: Tensor, classes: int) -> None:
+def _check_shares(weight: Tensor, classes: int) -> None:
     if weight._array.shape != (classes,):
         raise RuntimeError(
             f"cross_entropy: weight tensor should be defined either for all {classes}"
