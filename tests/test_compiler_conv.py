@@ -14,6 +14,7 @@ from atrous.compiler.schedules import (
     conv_depthwise,
     conv_direct,
     conv_dots,
+    conv_grouped,
     conv_weights,
 )
 from atrous.compiler.schedules.conv_taps import forward
@@ -108,6 +109,10 @@ CASES = [
     Case("depthwise, multiplied", spec((1, 6, 5, 5), 18, 3, groups=6, padding=1)),
     Case("depthwise, strided", spec((1, 33, 9, 9), 33, 3, groups=33, stride=2)),
     Case("grouped", spec((1, 12, 6, 6), 8, 3, groups=4, padding=1)),
+    Case("grouped, sliding", spec((2, 32, 9, 35), 48, 3, groups=4, padding=1)),
+    Case("grouped, strided", spec((1, 24, 20, 9), 36, 5, groups=3, stride=2, bias=True)),
+    Case("grouped, in parts", spec((1, 96, 5, 6, 7), 16, 3, groups=2, padding=1)),
+    Case("depthwise, in parts", spec((1, 5, 9, 9, 40), 5, 7, groups=5, padding=3)),
     Case("empty batch", spec((0, 3, 6, 6), 4, 3)),
     Case("bias and relu", spec((2, 5, 6, 6), 7, 3, bias=True, activation="relu")),
     Case("relu after blocks", spec((1, 800, 2, 2), 9, 3, padding=1, activation="relu")),
@@ -309,6 +314,8 @@ def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct.plan):
         (conv_dots.plan, 8),
         (conv_depthwise.plan, 16),
         (conv_depthwise.gradient_plan, 16),
+        (conv_grouped.plan, 4),
+        (conv_grouped.gradient_plan, 4),
     ],
 )
 def test_other_machines_code_is_generated(schedule, groups):
@@ -329,9 +336,13 @@ def test_sums_stay_in_registers(name):
         problem = spec((1, channels, *(size,) * 3), channels, 3, padding=1)
         for schedule in (conv_direct.plan, conv_weights.plan):
             assert spills(plan_of(problem, on, schedule), on, register) == []
-        problem = replace(problem, groups=channels)
-        for schedule in (conv_depthwise.plan, conv_depthwise.gradient_plan):
-            assert spills(plan_of(problem, on, schedule), on, register) == []
+        for schedules, groups in (
+            (conv_depthwise, channels),
+            (conv_grouped, channels // on.lanes(4)),
+        ):
+            problem = replace(problem, groups=groups)
+            for schedule in (schedules.plan, schedules.gradient_plan):
+                assert spills(plan_of(problem, on, schedule), on, register) == []
 
 
 def spills(plan, on: target.Target, register: str) -> list[str]:
@@ -357,6 +368,8 @@ def test_listing_is_as_reviewed():
         ("convolve", conv_direct.plan, 1),
         ("weights", conv_weights.plan, 1),
         ("depthwise", conv_depthwise.plan, 8),
+        ("depthwise_weights", conv_depthwise.gradient_plan, 8),
+        ("grouped", conv_grouped.plan, 2),
         ("dots", conv_dots.plan, 4),
     ):
         problem = spec((1, 8, 8, 8), 8, 3, padding=1, groups=groups)

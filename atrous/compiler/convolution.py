@@ -21,6 +21,7 @@ from .schedules import (
     conv_depthwise,
     conv_direct,
     conv_dots,
+    conv_grouped,
     conv_weights,
     conv_winograd,
 )
@@ -28,8 +29,10 @@ from .schedules.conv_taps import Taps, forward, input_gradient
 from .spec import ConvSpec, border_index
 from .target import Target, threads
 
+#: Schedules of groups of few channels, for all three operands.
+SLIDING = (conv_depthwise, conv_grouped)
 #: Schedules of a tap convolution: the first that handles it computes it.
-SCHEDULES = (conv_depthwise, conv_dots, conv_direct)
+SCHEDULES = (*SLIDING, conv_dots, conv_direct)
 
 
 def convolve(
@@ -235,14 +238,14 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, direct: bool) -> None:
         return
     taps, recorder = forward(spec), w.recorder
     target = recorder.target
-    depthwise = conv_depthwise.handles(taps, target)
+    sliding = next((s for s in SLIDING if s.handles(taps, target)), None)
     winograd = not direct and conv_winograd.chosen(taps)
     x = _readable(given["x"], squares=_in_squares(taps, winograd))
-    y = _readable(given["y"], dense=depthwise or taps.channels > 1)
+    y = _readable(given["y"], dense=bool(sliding) or taps.channels > 1)
     if winograd:
         conv_winograd.weight_gradient(taps, x, _elements(x, 1), y, _elements(y, 1), w)
         return
-    schedule = conv_depthwise.gradient_plan if depthwise else conv_weights.plan
+    schedule = sliding.gradient_plan if sliding else conv_weights.plan
     plan = schedule(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
     sums = recorder.scratch(plan.sums_shape, spec.dtype)
     kernel, blocks = plan.kernel, plan.blocks
@@ -258,11 +261,9 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, direct: bool) -> None:
         plan.numbers,
         plan.chunks,
     )
-    if depthwise:
-        conv_depthwise.gather_sums(sums, w.reshape(spec.groups, -1))
-        return
     by_group = _groups(spec, w)
-    conv_weights.gather_sums(sums, kernel, by_group.reshape(*by_group.shape[:3], -1))
+    by_group = by_group.reshape(*by_group.shape[:3], -1)
+    (sliding or conv_weights).gather_sums(sums, kernel, by_group)
 
 
 def _groups(spec: ConvSpec, w: StandIn) -> StandIn:
