@@ -110,7 +110,7 @@ CASES = [
     Case("depthwise, strided", spec((1, 33, 9, 9), 33, 3, groups=33, stride=2)),
     Case("grouped", spec((1, 12, 6, 6), 8, 3, groups=4, padding=1)),
     Case("grouped, sliding", spec((2, 32, 9, 35), 48, 3, groups=4, padding=1)),
-    Case("grouped, strided", spec((1, 24, 20, 9), 36, 5, groups=3, stride=2, bias=True)),
+    Case("grouped, strided", spec((1, 24, 20, 9), 36, 5, groups=3, stride=2)),
     Case("grouped, in parts", spec((1, 96, 5, 6, 7), 16, 3, groups=2, padding=1)),
     Case("depthwise, in parts", spec((1, 5, 9, 9, 40), 5, 7, groups=5, padding=3)),
     Case("empty batch", spec((0, 3, 6, 6), 4, 3)),
