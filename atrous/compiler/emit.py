@@ -137,6 +137,7 @@ class Emitter(Instructions):
                 "!0 = !{}",
                 "!1 = distinct !{!1, !2}",
                 '!2 = !{!"llvm.loop.unroll.disable"}',
+                "!3 = !{i32 1}",
                 "",
             ]
         )

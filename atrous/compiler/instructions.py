@@ -221,6 +221,22 @@ class Instructions:
         )
         return self._emit(type, text, f"{note} masked")
 
+    def stream(self, value: Value, pointer: Value) -> None:
+        """Write a whole vector past the caches, for what outgrows them; its address is
+        a multiple of its size. `settle` before anyone else reads it."""
+        type = value.type
+        align = type.itemsize * (type.lanes or 1)
+        self._lines.append(
+            f"  store {type.ir} {value.text}, ptr {pointer.text}, align {align}, "
+            "!nontemporal !3"
+        )
+        self._done[f"stream {pointer.label or ''} {type}".replace("  ", " ")] += 1
+
+    def settle(self) -> None:
+        """What was streamed is in memory before what is stored after this."""
+        if self.target.triple.startswith("x86"):  # elsewhere streams keep their order
+            self.call(None, "llvm.x86.sse.sfence")
+
     def store(self, value: Value, pointer: Value, mask: Value | None = None) -> None:
         """Write a scalar or neighbouring lanes to memory, where `mask` is true."""
         type, align = value.type, value.type.itemsize

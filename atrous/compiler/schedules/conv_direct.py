@@ -24,7 +24,7 @@ import numpy as np
 from ..emit import ITEMSIZES, Kernel, Value
 from ..target import Target
 from .conv_blocks import CHUNKS, Blocks, BlockWriter, cut, source_layout
-from .conv_taps import Taps
+from .conv_taps import Strides, Taps, merged
 from .packing import pack_weights
 
 #: Arguments: pointers first, then numbers, then those of each axis.
@@ -49,6 +49,8 @@ NUMBERS = (
 PART = 256
 #: Bytes that the memory moves at a time.
 LINE = 64
+#: A result of so many times L2 is streamed: else its lines are read to be overwritten.
+STREAMED = 8
 
 
 def handles(taps: Taps, target: Target) -> bool:
@@ -123,6 +125,7 @@ class Direct:
     bias: bool
     activation: str | None
     run_group: int = 0  # runs that are summed before they join the total; 0: all
+    streams: bool = False  # whether results are written past the caches
 
     @property
     def long_runs(self) -> bool:
@@ -186,6 +189,8 @@ class Writer(BlockWriter):
         else:
             with e.loop("channels", facts.channel_blocks) as b:
                 self.channel_block(b.index)
+        if facts.streams:
+            e.settle()
         return e.finish()
 
     def tile_start(self, tile: Value) -> Value:
@@ -290,7 +295,11 @@ class Writer(BlockWriter):
         totals = self.activated(totals, channel_block)
         for t in range(width):
             for v in range(vectors):
-                e.store(totals[t * vectors + v], results[t] + v * lanes, masks[v])
+                total, place = totals[t * vectors + v], results[t] + v * lanes
+                if facts.streams:
+                    e.stream(total, place)
+                else:
+                    e.store(total, place, masks[v])
 
     def in_part(self, totals: list[Value], add) -> list[Value]:
         """The totals and what `add` makes of zeros.
@@ -440,6 +449,18 @@ def _channel_block(taps: Taps, tile: Tile, itemsize: int, target: Target) -> int
     return -(-taps.source_channels // blocks)
 
 
+def _streams(taps: Taps, tile: Tile, strides: Strides, target: Target) -> bool:
+    """Whether the result outgrows the caches, and is written in whole lines."""
+    itemsize = ITEMSIZES[taps.dtype]
+    size = taps.batch * taps.groups * taps.channels * taps.pixels * itemsize
+    whole = (tile.channels, strides[0], strides[1], *strides[3:])
+    return (
+        size >= STREAMED * target.l2
+        and taps.channels % tile.channels == 0
+        and all(step * itemsize % LINE == 0 for step in whole)
+    )
+
+
 @lru_cache(maxsize=4096)
 def plan(
     taps: Taps,
@@ -450,8 +471,9 @@ def plan(
     """Choose tile, blocks and slab.
 
     Strides are in elements: batch, group, channel, *spatial. The result's channels are
-    neighbours.
+    neighbours; if it is large (see STREAMED) it lies in a block of `memory.empty`.
     """
+    taps, source_strides, result_strides = merged(taps, source_strides, result_strides)
     tile = choose_tile(taps.channels, taps.dtype, target)
     tiles, width, wider = row_tiles(taps.count[-1], tile.pixels)
     channel_block = _channel_block(taps, tile, ITEMSIZES[taps.dtype], target)
@@ -483,6 +505,8 @@ def plan(
         bias=taps.bias,
         activation=taps.activation,
         run_group=run_group(len(blocks.runs), run_length),
+        streams=channel_block == taps.source_channels
+        and _streams(taps, tile, result_strides, target),
     )
     return launch_plan(
         taps, kernel, blocks, taps.groups, source_strides, result_strides

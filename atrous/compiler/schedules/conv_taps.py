@@ -12,7 +12,7 @@ The weight gradient reads as the forward does. Axes are independent of each othe
 that 1, 2 and 3 dimensions are one code over tuples.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
@@ -120,6 +120,54 @@ class Taps:
         if folds:
             each[-1] = each[-1][:1]
         return np.array([sum(offsets) for offsets in product(*each)], np.int64)
+
+
+Strides = tuple[int, ...]
+
+
+def merged(
+    taps: Taps, source: Strides, result: Strides
+) -> tuple[Taps, Strides, Strides]:
+    """The same with longer rows: axes of one tap are joined, and the images with them,
+    where source and result walk evenly over both. Strides are in elements: batch,
+    group, channel, *spatial.
+    """
+    images = Axis(taps.batch, step=1, offsets=(0,), taps=(0,), size=taps.batch)
+    kept = [(images, source[0], result[0])]
+    for inner in zip(taps.axes, source[3:], result[3:], strict=True):
+        outer = kept.pop()
+        joint = _joined(outer, inner)
+        kept += [outer, inner] if joint is None else [joint]
+    batch = source_batch = result_batch = 0
+    if kept[0][0] is images:
+        (_, source_batch, result_batch), *kept = kept
+        batch = taps.batch
+    axes, source_steps, result_steps = zip(*kept, strict=True)
+    return (
+        replace(taps, batch=batch or 1, axes=axes),
+        (source_batch, *source[1:3], *source_steps),
+        (result_batch, *result[1:3], *result_steps),
+    )
+
+
+def _joined(
+    outer: tuple[Axis, int, int], inner: tuple[Axis, int, int]
+) -> tuple[Axis, int, int] | None:
+    """Two neighbouring axes as one, each with its strides in source and result; None if
+    there is no such axis."""
+    (before, *steps), (axis, *inner_steps) = outer, inner
+    if not all(
+        a.offsets == (0,) and a.interior and not a.phase for a in (before, axis)
+    ):
+        return None
+    walks = before.step * steps[0], before.stride * steps[1]
+    inner_walks = axis.step * inner_steps[0], axis.stride * inner_steps[1]
+    if axis.count == 1:
+        inner_walks = walks
+    elif before.count > 1 and walks != tuple(axis.count * w for w in inner_walks):
+        return None
+    count = before.count * axis.count
+    return replace(axis, count=count, size=count, step=1, stride=1), *inner_walks
 
 
 def forward(spec: ConvSpec) -> Taps:
