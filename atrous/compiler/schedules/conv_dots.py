@@ -1,14 +1,18 @@
 """Convolution to few channels: products along the source's channels, summed at the end.
 
-A result of one to four channels fills little of a vector. Here a vector lies along a
-run of the source instead (see conv_direct), which is long:
+A result of one to four channels fills little of a vector. Here a vector lies along the
+source's channels instead, and the taps of a row slide over a tile of pixels (see
+conv_sliding, whose rows, borders and slab these are):
 
-    for run, for each vector of the run:   total[t][channel] += x · w
-    at the end:                            result[t][channel] = the sum of total's lanes
+    for row of taps, for vector of channels, for position:
+        x = the channels there                    loaded once
+        for each pixel, tap and result channel c that meet there:
+            total[pixel][c] += x · w[tap][c]
+    at the end:    result[pixel][c] = the sum of total's lanes
 
-All totals of a tile are summed across their lanes together, by halves, in about four
-instructions each; so the sums must be long enough to be worth it.
-Registers: pixels × channels totals, at most 24 of 32 (12 of 16).
+All totals of a tile are summed across their lanes together, by halves, in about three
+instructions each.
+Registers: pixels × channels totals, taps × channels weights and x: 31 of 32, 15 of 16.
 """
 
 from dataclasses import dataclass, replace
@@ -18,128 +22,192 @@ import numpy as np
 
 from ..emit import ITEMSIZES, Emitter, Kernel, Value
 from ..target import Target
-from . import conv_direct
-from .conv_blocks import cut, source_layout
+from . import conv_sliding
+from .conv_direct import LINE, Plan
 from .conv_taps import Taps
+from .packing import whole_and_rest
 
 #: A result of more channels fills its vectors well enough.
 MOST_CHANNELS = 4
-#: Vectors that a sum must have to be worth the summing of its lanes.
-FEWEST_VECTORS = 8
+#: Vectors of products that a result must have to be worth the summing of its lanes.
+FEWEST_VECTORS = 2
+#: Taps along a row at most: they are unrolled.
+MOST_TAPS = 32
+#: Weights that registers hold, by the number of registers.
+MOST_WEIGHTS = {32: 12, 16: 4}
+#: Totals of a tile at most.
+MOST_TOTALS = 24
+#: A tile is not made narrower than this for L1's sake.
+FEWEST_PIXELS = 6
+
+
+def _lanes(taps: Taps, target: Target) -> int:
+    """A register, or less where the source's channels fill no more than half of it."""
+    lanes = target.lanes(ITEMSIZES[taps.dtype])
+    while lanes > 4 and lanes // 2 >= taps.source_channels:
+        lanes //= 2
+    return lanes
 
 
 def handles(taps: Taps, target: Target) -> bool:
-    """Whether few channels are made of long, unbroken runs."""
-    lanes = target.lanes(ITEMSIZES[taps.dtype])
-    run = taps.source_channels * (len(taps.axes[-1].taps) if taps.contiguous else 1)
-    terms = taps.source_channels * taps.taps
+    """Whether few channels are made of many."""
+    lanes, row = _lanes(taps, target), len(taps.axes[-1].taps)
+    vectors = -(-taps.source_channels // lanes)
+    itemsize = ITEMSIZES[taps.dtype]
     return (
-        taps.channels <= min(MOST_CHANNELS, lanes // 2)
-        and run >= lanes
-        and terms >= FEWEST_VECTORS * lanes
-        and terms * taps.channels * ITEMSIZES[taps.dtype] <= target.l2 // 2
+        taps.channels <= MOST_CHANNELS
+        and taps.channels < lanes
+        and row <= MOST_TAPS
+        and 2 * taps.source_channels > vectors * lanes
+        and vectors * taps.taps >= FEWEST_VECTORS
+        and taps.taps * taps.source_channels * taps.channels * itemsize
+        <= target.l2 // 2
     )
 
 
 @dataclass(frozen=True)
-class Dots(conv_direct.Direct):
-    """As Direct; `run_length` is padded to whole vectors, `terms` of it are real."""
+class Dots(conv_sliding.Sliding):
+    """As Sliding, but `lanes` are the source's channels; `together` taps of a row have
+    their weights in registers."""
 
-    terms: int = 0
-
-    @property
-    def tile_channels(self) -> int:
-        return self.channels
-
-    @property
-    def blocks(self) -> int:
-        return 1
+    together: int = 1
 
     def build(self, target: Target) -> Kernel:
         return _Writer(self, target, "dots").kernel()
 
 
-class _Writer(conv_direct.Writer):
-    """Writes the loop nest of one `Dots`."""
+class _Writer(conv_sliding.Writer):
+    """Writes the loop nest of one `Dots`. There is a column for each group."""
 
-    def tile(self, width, source, results, weights, bias, masks, channel_block) -> None:
-        """The sums of one tile, from the first tap to the stored result."""
-        e, facts = self.e, self.facts
-        totals = [e.zero(facts.dtype, facts.lanes)] * (width * facts.channels)
-        with e.loop("run", self.number["run_count"], carry=totals) as run:
-            x = source + e.load(self.pointer["runs"] + run.index)
-            w = weights + run.index * (facts.run_length * facts.channels)
-            run.carry = self.sum_run(width, x, w, masks, run.carry)
-        sums = iter(sums_of_lanes(e, run.carry))
-        for result in results:
-            for channel in range(facts.channels):
-                total = next(sums)
-                if facts.bias:
-                    total = total + e.load(bias + channel)
-                if facts.activation == "relu":
-                    total = e.select(total < 0, e.zero(facts.dtype), total)
-                e.store(total, result + channel)
+    def column(self, column: Value) -> tuple[Value, Value]:
+        return column * self.facts.source_channels, column * self.facts.channels
 
-    def sum_run(self, width, x, w, masks, totals):
-        """Add a run, vector by vector; the last may be short."""
+    def lanes_mask(self) -> None:
+        return None
+
+    def ask(self, ahead: Value, width: int) -> None:
+        line = LINE // ITEMSIZES[self.facts.dtype]
+        for at in range(0, width * self.facts.step * self.facts.pixel, line):
+            self.e.prefetch(ahead + at)
+
+    def first_totals(self, width: int, to_channel: Value) -> list[Value]:
+        """Zeros; with a bias, it is in the first lane."""
         e, facts = self.e, self.facts
-        lanes, whole = facts.lanes, facts.terms // facts.lanes
-        short = None
-        if facts.terms % lanes:
-            short = e.mask(e.constant(facts.terms % lanes, "int64"), lanes)
-        unrolled = whole if whole * len(totals) <= 96 else 1
-        if whole > unrolled:
-            with e.loop("j", whole * lanes, step=lanes, carry=totals) as j:
-                j.carry = self.products(width, x + j.index, w + j.index, None, j.carry)
-            totals = j.carry
-        else:
-            for at in range(0, whole * lanes, lanes):
-                totals = self.products(width, x + at, w + at, None, totals)
-        if short is not None:
-            at = whole * lanes
-            totals = self.products(width, x + at, w + at, short, totals)
+        totals = [e.zero(facts.dtype, facts.lanes)] * facts.channels
+        if facts.bias:
+            bias = self.pointer["bias"] + to_channel
+            totals = [e.insert(t, e.load(bias + c), 0) for c, t in enumerate(totals)]
+        return totals * width
+
+    def taps(self, axis: int, source, weights, meetings, valid, totals) -> list:
+        """As Writer.taps; within a row of taps, a vector of channels after another."""
+        e, facts = self.e, self.facts
+        if axis < facts.rank - 1:
+            return super().taps(axis, source, weights, meetings, valid, totals)
+        row = len(facts.offsets)
+        for first in range(0, row, facts.together):
+            taps = range(first, min(first + facts.together, row))
+            for begin, vectors, lanes in whole_and_rest(
+                facts.source_channels, facts.lanes
+            ):
+                x, w = source + begin, weights + begin * (row * facts.channels)
+                if vectors == 1:
+                    totals = self.slide_over(x, w, lanes, taps, meetings, totals)
+                    continue
+                with e.loop("j", vectors * lanes, step=lanes, carry=totals) as j:
+                    at = x + j.index, w + j.index * (row * facts.channels)
+                    j.carry = self.slide_over(*at, lanes, taps, meetings, j.carry)
+                totals = j.carry
         return totals
 
-    def products(self, width, x, w, mask, totals):
-        """One vector of the run: every pixel's x times every channel's weights."""
+    def slide_over(self, source, weights, channels, taps, meetings, totals) -> list:
+        """Add some taps of a row, of one vector of channels, to every total."""
         e, facts = self.e, self.facts
-        weights = [
-            e.load(w + c * facts.run_length, facts.lanes) for c in range(facts.channels)
-        ]
-        result, before = [], iter(totals)
-        for t in range(width):
-            value = e.load(x + t * facts.pixel, facts.lanes, mask)
-            result += [e.fma(value, weight, next(before)) for weight in weights]
-        return result
+        lanes, results = facts.lanes, range(facts.channels)
+        mask = None if channels == lanes else e.mask(channels, lanes)
+        source, weights = e.opaque(source), e.opaque(weights)
+        e.forget()  # or LLVM would load what comes later first, and spill the sums
+        loaded = {
+            (k, c): e.load(weights + (k * len(results) + c) * channels, lanes, mask)
+            for k in taps
+            for c in results
+        }
+        totals = list(totals)
+        for position, pairs in meetings.items():
+            pairs = [(pixel, k) for pixel, k in pairs if k in taps]
+            if pairs:
+                x = e.load(source + position * facts.pixel, lanes, mask)
+            for pixel, k in pairs:
+                for c in results:
+                    at = pixel * len(results) + c
+                    totals[at] = e.fma(x, loaded[k, c], totals[at])
+        return totals
+
+    def store(self, totals: list[Value], result: Value) -> None:
+        """Sum lanes, activate and store, as many results at a time as there are
+        lanes."""
+        e, facts = self.e, self.facts
+        lanes, dense = facts.lanes, facts.result_pixel == facts.channels
+        for first, groups, count in whole_and_rest(len(totals), lanes):
+            for begin in range(first, first + groups * count, lanes):
+                sums = sums_of_lanes(e, totals[begin : begin + count])
+                if facts.activation is not None:
+                    sums = e.select(sums < 0.0, e.zero(facts.dtype, lanes), sums)
+                if dense:
+                    mask = None if count == lanes else e.mask(count, lanes)
+                    e.store(sums, result + begin, mask)
+                    continue
+                for i in range(count):
+                    pixel, c = divmod(begin + i, facts.channels)
+                    place = pixel * facts.result_pixel + c
+                    e.store(e.extract(sums, i), result + place)
 
 
-def sums_of_lanes(e: Emitter, vectors: list[Value]) -> list[Value]:
-    """The sum of each vector's lanes, as scalars.
+def sums_of_lanes(e: Emitter, vectors: list[Value]) -> Value:
+    """The sum of each vector's lanes, one a lane; at most as many vectors as lanes.
 
     Vectors are merged two by two: half a vector's lanes are added to the other half,
     and what two vectors leave fills one.
     """
     lanes = vectors[0].type.lanes
-    sums: list[Value] = []
-    for first in range(0, len(vectors), lanes):
-        group = vectors[first : first + lanes]
-        level = group + [group[0]] * ((1 << (len(group) - 1).bit_length()) - len(group))
-        span = lanes
-        while len(level) > 1:
-            half = [i for i in range(2 * lanes) if i % span < span // 2]
-            other = [i + span // 2 for i in half]
-            level = [
-                e.shuffle(a, b, half) + e.shuffle(a, b, other)
-                for a, b in zip(level[::2], level[1::2], strict=True)
-            ]
-            span //= 2
-        total = level[0]
-        step = span
-        while step > 1:
-            step //= 2
-            total = total + e.shuffle(total, None, [i ^ step for i in range(lanes)])
-        sums += [e.extract(total, i * span) for i in range(len(group))]
-    return sums
+    count = 1 << (len(vectors) - 1).bit_length()
+    level: list[Value | None] = [*vectors, *[None] * (count - len(vectors))]
+    span = lanes
+    while len(level) > 1:
+        half = [i for i in range(2 * lanes) if i % span < span // 2]
+        other = [i + span // 2 for i in half]
+        merged: list[Value | None] = []
+        for a, b in zip(level[::2], level[1::2], strict=True):
+            both = b if b is not None else a
+            merged.append(
+                None
+                if a is None
+                else e.shuffle(a, both, half) + e.shuffle(a, both, other)
+            )
+        level = merged
+        span //= 2
+    total, step = level[0], span
+    while step > 1:
+        step //= 2
+        total = total + e.shuffle(total, None, [i ^ step for i in range(lanes)])
+    if span > 1:
+        total = e.shuffle(total, None, [i * span % lanes for i in range(lanes)])
+    return total
+
+
+def _tile(taps: Taps, target: Target) -> tuple[int, int]:
+    """How many taps of a row have their weights in registers, and pixels of a tile:
+    what it reads stays in most of L1, since the next row reads most of it again."""
+    axis = taps.axes[-1]
+    row = len(axis.taps)
+    most = max(1, MOST_WEIGHTS[target.registers] // taps.channels)
+    together = -(-row // -(-row // most))
+    free = target.registers - 1 - together * taps.channels
+    pixels = max(1, min(MOST_TOTALS, free) // taps.channels)
+    each = taps.source_channels * ITEMSIZES[taps.dtype] * (taps.taps // row)
+    while pixels > FEWEST_PIXELS and axis.reach(pixels) * each > target.l1 * 2 // 3:
+        pixels -= 1
+    return together, pixels
 
 
 @lru_cache(maxsize=4096)
@@ -148,51 +216,32 @@ def plan(
     source_strides: tuple[int, ...],
     result_strides: tuple[int, ...],
     target: Target,
-) -> conv_direct.Plan:
-    """As conv_direct.plan; the weights are (groups, 1, 1, runs, channels, run)."""
-    lanes = target.lanes(ITEMSIZES[taps.dtype])
-    totals = 24 if target.registers >= 32 else 12
-    axis, channels = taps.axes[-1], taps.source_channels
-    tiles, width, wider = conv_direct.row_tiles(axis.count, totals // taps.channels)
-    blocks = cut(
-        taps,
-        source_strides,
-        result_strides,
-        source_layout(taps, source_strides, channels),
-        channels,
-        (tiles, width + (wider > 0)),
-        target,
+) -> Plan:
+    """As conv_sliding.plan; of the weights of a row of taps see `pack`."""
+    together, pixels = _tile(taps, target)
+    found = conv_sliding.plan(
+        taps, taps.channels, pixels, source_strides, result_strides, target
     )
-    terms = channels * (len(axis.taps) if blocks.folds else 1)
-    kernel = Dots(
-        dtype=taps.dtype,
-        rank=len(taps.axes),
-        lanes=lanes,
-        vectors=1,
-        width=width,
-        wider=wider > 0,
-        channels=taps.channels,
-        source_channels=channels,
-        channel_block=channels,
-        run_length=-(-terms // lanes) * lanes,
-        pixel=axis.step * blocks.pitch,
-        layout=blocks.layout,
-        border=taps.axes[0].border,
-        bias=taps.bias,
-        activation=taps.activation,
-        terms=terms,
-    )
-    found = conv_direct.launch_plan(
-        taps, kernel, blocks, taps.groups, source_strides, result_strides
-    )
-    shape = (taps.groups, 1, 1, len(blocks.runs), taps.channels, kernel.run_length)
-    return replace(found, weights_shape=shape)
+    facts = {
+        **vars(found.kernel),
+        "lanes": _lanes(taps, target),
+        "part_axis": -1,
+        "part": 0,  # each lane has a sum of its own, that is parts enough
+    }
+    return replace(found, kernel=Dots(**facts, together=together))
 
 
 def pack(w: np.ndarray, kernel: Dots, out: np.ndarray) -> None:
-    """`w`, (groups, channels out, channels in, *taps), as runs padded with zeros."""
-    groups, channels, inputs = w.shape[:3]
-    runs = out.shape[3]
-    flat = w.reshape(groups, channels, inputs, runs, -1).transpose(0, 3, 1, 4, 2)
-    out.fill(0)
-    out[:, 0, 0, :, :, : kernel.terms] = flat.reshape(groups, runs, channels, -1)
+    """`w`, (groups, channels out, channels in, *taps), vector by vector of channels in
+    for each row of taps; within a vector taps, channels out, channels in."""
+    groups, channels, inputs, *taps = w.shape
+    *rows, row = taps
+    out = out.reshape(groups, *rows, -1)
+    axes = range(4, 4 + len(taps))
+    for first, vectors, lanes in whole_and_rest(inputs, kernel.lanes):
+        size = vectors * lanes * row * channels
+        to = out[..., first * row * channels :][..., :size]
+        to = to.reshape(groups, *rows, vectors, row, channels, lanes)
+        part = w[:, :, first : first + vectors * lanes]
+        part = part.reshape(groups, channels, vectors, lanes, *taps)
+        to[...] = part.transpose(0, *axes[:-1], 2, axes[-1], 1, 3)
