@@ -175,17 +175,19 @@ def _pack_planes(
     side = planes_side(facts.channels, e.target.lanes(source.element.itemsize))
     short = count < side
     with e.loop("channels", facts.channels, step=side) as c:
-        rows = [source + (c.index + row) * facts.channel_stride for row in range(side)]
-        to = slab + c.index
+        offsets = [row * facts.channel_stride for row in range(side)]
+        here, to = source + c.index * facts.channel_stride, slab + c.index
         with e.loop("square", e.select(short, 0, count), step=side) as p:
             first = e.minimum(p.index, count - side)
-            square = transposed(e, [e.load(row + first, side) for row in rows])
+            corner = e.opaque(here + first)
+            square = transposed(e, [e.load(corner + at, side) for at in offsets])
+            corner = e.opaque(to + first * facts.channels)
             for position, vector in enumerate(square):
-                e.store(vector, to + (first + position) * facts.channels)
+                e.store(vector, corner + position * facts.channels)
         with e.loop("position", e.select(short, count, 0)) as p:
-            for channel, row in enumerate(rows):
+            for channel, offset in enumerate(offsets):
                 at = p.index * facts.channels + channel
-                e.store(e.load(row + p.index), to + at)
+                e.store(e.load(here + (offset + p.index)), to + at)
 
 
 def whole_and_rest(size: int, block: int) -> list[tuple[int, int, int]]:
