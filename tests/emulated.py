@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 
-from atrous.compiler import cache, jit, pool
+from atrous.compiler import cache, jit, pool, recording
 from atrous.compiler.target import named
 
 NEON = named("neon")
@@ -106,6 +106,7 @@ def kernels() -> Iterator[None]:
             (cache, "here", lambda: NEON),
             (cache, "_addresses", _addresses),
             (cache, "_load", _load),
+            (recording, "replayer", _replayer),
             *((caller, "run", _run) for caller in callers),
         ):
             patches.enter_context(mock.patch.object(module, name, value))
@@ -171,6 +172,19 @@ def _bytes(window: tuple[int, int]) -> np.ndarray:
     """The memory of this process between two addresses."""
     space = (ctypes.c_uint8 * (window[1] - window[0])).from_address(window[0])
     return np.frombuffer(space, np.uint8)
+
+
+def _replayer(steps):
+    """As `pool.replayer`, by an emulated processor."""
+
+    def replay(*arrays: np.ndarray) -> None:
+        for step in steps:
+            arguments = list(step.arguments)
+            for argument, buffer, byte in step.pointers:
+                arguments[argument] = arrays[buffer].ctypes.data + byte
+            _run(step.kernel, arguments, step.chunks)
+
+    return replay
 
 
 def _run(kernel: int, arguments, chunks: int) -> None:

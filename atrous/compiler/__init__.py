@@ -1,6 +1,7 @@
 """Specs in, machine code out: NumPy arrays only, no tensor, no gradient tape.
 
     convolve(spec, x=, w=, y=, bias=)     solves a ConvSpec for the missing operand
+    prepared(spec)                        the same, to be called again and again
     matmul(a, b)                          (…, m, k) @ (…, k, n), same microkernel
     pointwise(expr, *arrays, ...)         any expression, any broadcast, any strides
     pointwise_each(exprs, problems, ...)  the same of many arrays, in one launch
@@ -21,7 +22,7 @@ from .memory import empty, empty_cache, zeros
 from .target import set_num_threads, threads
 
 if TYPE_CHECKING:
-    from .convolution import convolve
+    from .convolution import convolve, prepared
     from .matrix import matmul
 
 #: Elements from which generated kernels compute what NumPy computes below.
@@ -29,6 +30,7 @@ SMALL = 4096
 
 _PLACES = {
     "convolve": "convolution",
+    "prepared": "convolution",
     "matmul": "matrix",
     "pointwise": "elementwise",
     "pointwise_each": "elementwise",

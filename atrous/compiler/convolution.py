@@ -72,7 +72,7 @@ class Convolution:
         self.known = tuple([name for name in spec.shapes if name != spec.solves])
         shape = spec.shapes[spec.solves]
         order = None if spec.solves == "w" else memory.channels_last(len(shape))
-        self._result = shape, np.dtype(spec.dtype), order
+        self._result = memory.Blank(shape, spec.dtype, order)
         self._within = np.dtype(spec.dtype).itemsize - 1  # an element's bytes
         self._recordings: dict[tuple, Recording] = {}
         self._others: dict[str, Convolution] = {}
@@ -107,16 +107,16 @@ class Convolution:
             recording is None and self._between_elements(arrays)
         ):
             return self(*[array.copy() for array in arrays], target=target)
-        result = memory.empty(*self._result)
+        result = self._result()
         arrays.append(result)
         if recording is None:
             recording = remember(self._recordings, key, self._recorded(arrays, target))
-        if recording(arrays):
+        if recording(*arrays):
             key = (*key, "direct")
             recording = self._recordings.get(key) or remember(
                 self._recordings, key, self._recorded(arrays, target, direct=True)
             )
-            recording(arrays)
+            recording(*arrays)
         return result
 
     def _between_elements(self, arrays: list[np.ndarray]) -> bool:

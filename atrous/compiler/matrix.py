@@ -77,7 +77,7 @@ def _stacked(a: np.ndarray, b: np.ndarray, result: np.ndarray, target: Target) -
     recording = _recordings.get(key)
     if recording is None:
         recording = remember(_recordings, key, _recorded(arrays, target))
-    recording(arrays)
+    recording(*arrays)
 
 
 def _recorded(arrays: tuple[np.ndarray, ...], target: Target) -> Recording:

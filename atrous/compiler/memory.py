@@ -180,6 +180,35 @@ def require(shape: tuple[int, ...], dtype) -> None:
         raise _refusal(size, f"{dtype.name} {shape}")
 
 
+class Blank:
+    """An array that is allocated again and again: what `empty` works out, worked out.
+
+    Called, it gives an array whose values are not set.
+    """
+
+    __slots__ = ("_dtype", "_laid", "_size", "_turn", "_what")
+
+    def __init__(self, shape, dtype, order: tuple[int, ...] | None = None):
+        shape = tuple([int(size) for size in shape])
+        self._dtype = dtype = np.dtype(dtype)
+        self._size = prod(shape) * dtype.itemsize
+        self._what = f"{dtype.name} {shape}"
+        self._laid, self._turn = shape, None
+        if order is not None and order != tuple(range(len(order))):
+            self._laid = tuple([shape[axis] for axis in order])
+            self._turn = tuple([order.index(axis) for axis in range(len(order))])
+
+    def __call__(self) -> np.ndarray:
+        if self._size < SMALL_BYTES:
+            array = np.empty(self._laid, self._dtype)
+        else:
+            memory = _large(self._size, self._what)
+            array = memory.view(self._dtype).reshape(self._laid)
+        if POISON:
+            poison(array)
+        return array if self._turn is None else array.transpose(self._turn)
+
+
 def empty(shape, dtype, order: tuple[int, ...] | None = None) -> np.ndarray:
     """An array whose values are not set.
 
@@ -188,22 +217,7 @@ def empty(shape, dtype, order: tuple[int, ...] | None = None) -> np.ndarray:
 
     Raises OutOfMemoryError (a RuntimeError) with the size, if it cannot be had.
     """
-    shape = tuple(int(size) for size in shape)
-    dtype = np.dtype(dtype)
-    laid = shape if order is None else tuple(shape[axis] for axis in order)
-    size = prod(shape) * dtype.itemsize
-    if size < SMALL_BYTES:
-        array = np.empty(laid, dtype)
-    else:
-        array = _large(size, f"{dtype.name} {shape}").view(dtype).reshape(laid)
-    if POISON:
-        poison(array)
-    if order is None:
-        return array
-    inverse = [0] * len(order)
-    for place, axis in enumerate(order):
-        inverse[axis] = place
-    return array.transpose(inverse)
+    return Blank(shape, dtype, order)()
 
 
 def zeros(shape, dtype, order: tuple[int, ...] | None = None) -> np.ndarray:

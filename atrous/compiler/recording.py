@@ -11,25 +11,24 @@ after: addresses are filled in, kernels are run.
     packed[...] = x.swapaxes(0, 1)              an assignment becomes a launch
     recorder.launch(kernel, (packed, y), numbers, chunks)
     recording = recorder.recording()
-    recording((x_array, y_array))
+    recording(x_array, y_array)
 
 What is recorded on are stand-ins: NumPy arrays with shape and strides but no values.
 """
 
 from __future__ import annotations
 
-from array import array as packed_numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import memory
+from . import memory, pool
 from .elementwise import launch_into
 from .launch import address, integer_at
-from .pool import run, workers_of
+from .pool import Step, replayer, workers_of
 from .target import Target
 
 #: What stand-ins pretend to begin at. No byte of it, or around it, is read or written.
@@ -107,16 +106,6 @@ def _stand_in(recorder, buffer: int, shape, strides, dtype, offset: int) -> Stan
     return found
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A launch: `pointers` are (argument, buffer, byte)."""
-
-    kernel: int
-    arguments: packed_numbers
-    pointers: tuple[tuple[int, int, int], ...]
-    chunks: int
-
-
 class Recorder:
     """Writes down what a call does. Buffers are the arrays given, in their order, then
     the scratch memory; workspace is scratch memory that every launch uses anew."""
@@ -124,7 +113,7 @@ class Recorder:
     def __init__(self, target: Target):
         self.target = target
         self._given = 0
-        self._steps: list = []
+        self._steps: list[Step] = []
         self._scratch = self._workspace = 0
         self._kept: list[np.ndarray] = []
         self._flag: int | None = None
@@ -172,7 +161,8 @@ class Recorder:
         An address is that of a stand-in, of (stand-in, element) or, for a table that
         stays as it is, of an array; None is for one that is not read.
         """
-        values, places = [], []
+        values: list[int] = []
+        places = []
         for argument, pointer in enumerate(pointers):
             element = 0
             if isinstance(pointer, tuple):
@@ -184,8 +174,8 @@ class Recorder:
                 self._kept.append(pointer)
             known = pointer is None or isinstance(pointer, StandIn)
             values.append(0 if known else address(pointer))
-        arguments = packed_numbers("q", [*values, *numbers])
-        self._steps.append((kernel, arguments, places, chunks))
+        step = Step(kernel, (*values, *numbers), tuple(places), chunks)
+        self._steps.append(step)
 
     def pointwise(self, expr, *arrays: StandIn, out: StandIn) -> None:
         """As `compiler.pointwise`: write an expression's values into `out`."""
@@ -224,42 +214,47 @@ class Recorder:
     def recording(self) -> Recording:
         """What was written down."""
         start = self._scratch
+        places = {-1: (self._given, 0), -2: (self._given, start)}
         steps = []
-        for kernel, arguments, places, chunks in self._steps:
-            pointers = tuple(
-                (argument, self._given, byte + (start if buffer == -2 else 0))
-                if buffer < 0
-                else (argument, buffer, byte)
-                for argument, buffer, byte in places
-            )
-            steps.append(_Step(kernel, arguments, pointers, chunks))
+        for step in self._steps:
+            pointers = []
+            for argument, buffer, byte in step.pointers:
+                buffer, offset = places.get(buffer, (buffer, 0))
+                pointers.append((argument, buffer, byte + offset))
+            steps.append(replace(step, pointers=tuple(pointers)))
         size = start + self._workspace
-        kept, finite = tuple(self._kept), tuple(self._finite)
-        return Recording(tuple(steps), size, kept, self._flag, finite)
+        return Recording(steps, size, self._kept, self._flag, self._finite)
 
 
-@dataclass(frozen=True)
 class Recording:
-    """Launches over buffers: the arrays of a call, then `scratch` bytes of memory."""
+    """Launches over buffers: the arrays of a call, then scratch memory.
 
-    steps: tuple[_Step, ...]
-    scratch: int
-    kept: tuple[np.ndarray, ...]  # tables that launches read
-    flag: int | None  # a byte of the scratch memory
-    finite: tuple[int, ...]  # arrays
+    `kept` are tables that launches read; `flag` is a byte of the scratch memory, and
+    `finite` are arrays: what says that the result is wrong.
+    """
 
-    def __call__(self, arrays: Sequence[np.ndarray]) -> bool:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        scratch: int,
+        kept: list[np.ndarray],
+        flag: int | None,
+        finite: list[int],
+    ):
+        self._replay = replayer(steps)
+        self._scratch = memory.Blank((scratch,), np.uint8) if scratch else None
+        self._kept, self._flag, self._finite = kept, flag, finite
+
+    def __call__(self, *arrays: np.ndarray) -> bool:
         """Run on these arrays, which lie as those that it was recorded for. Returns
         whether the result is wrong, and must be computed otherwise."""
-        starts = [address(array) for array in arrays]
-        if self.scratch:
-            scratch = memory.empty((self.scratch,), np.uint8)
-            starts.append(address(scratch))
-        for step in self.steps:
-            arguments = step.arguments[:]
-            for argument, buffer, byte in step.pointers:
-                arguments[argument] = starts[buffer] + byte
-            run(step.kernel, arguments, step.chunks)
-        if self.flag is not None and integer_at(starts[-1] + self.flag):
+        if pool.orphaned:
+            pool.rehire()
+        if self._scratch is None:
+            self._replay(*arrays)
+            return False
+        scratch = self._scratch()
+        self._replay(*arrays, scratch)
+        if self._flag is not None and integer_at(address(scratch) + self._flag):
             return True
-        return any(not np.isfinite(arrays[place]).all() for place in self.finite)
+        return any(not np.isfinite(arrays[place]).all() for place in self._finite)
