@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint check bench clean
+.PHONY: demo test lint check bench gallery clean
 
 demo: .venv/ready-demo  ## train a 3-D U-Net on a real MRI volume; results in outputs/
 	$(BIN)/python examples/brain.py
@@ -20,6 +20,9 @@ check: lint test  ## all that must hold before a commit; `make check test` tests
 
 bench: .venv/ready-dev  ## atrous beside torch, where torch is installed in .venv
 	$(BIN)/python benchmarks/run.py
+
+gallery: .venv/ready-dev  ## the pictures of docs/gallery, drawn anew
+	$(BIN)/python -m atrous explain --gallery docs/gallery
 
 clean:
 	rm -rf .venv outputs build *.egg-info

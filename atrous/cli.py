@@ -1,4 +1,4 @@
-"""`python -m atrous`: what is installed, and what it runs on."""
+"""`python -m atrous`: what is installed and what it runs on; convolutions explained."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 import numpy
 
+from .explain import command as explain
 from .version import __version__
 
 
@@ -35,8 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="atrous", description=__doc__)
     parser.add_argument("--version", action="version", version=f"atrous {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="versions, processor, threads, kernel cache")
-    parser.parse_args(arguments)
+    info = commands.add_parser(
+        "info", help="versions, processor, threads, kernel cache"
+    )
+    info.set_defaults(run=_info)
+    explain.add_to(commands)
+    options = parser.parse_args(arguments)
+    return options.run(options)
+
+
+def _info(options: argparse.Namespace) -> int:
+    """Print a line for each fact."""
     for name, fact in describe().items():
         print(f"{name:<13} {fact}")
     return 0

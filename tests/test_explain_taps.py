@@ -1,4 +1,4 @@
-"""`taps` and `touches` against the kernels: no picture can be wrong where they agree."""
+"""`taps` and `touches` against the kernels: where they agree no picture is wrong."""
 
 import itertools
 

@@ -8,4 +8,5 @@ from .document import assemble, payload
 from .explanation import Explanation, explain
 from .setting import Setting
 from .sizes import advice, formula, output_size
+from .summary import Summary, summary
 from .taps import Tap, Touch, taps, touches, unread

@@ -79,7 +79,7 @@ def _file(name: str) -> str:
 def _json(value: Any) -> str:
     """JSON that may stand inside a script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("</", "<\\/").replace("<!--", "<\\!--")
+    return text.replace("</", "<\\/").replace("<!--", "\\u003c!--")
 
 
 def _carried(values: np.ndarray, part: tuple[int, ...]) -> dict[str, Any]:

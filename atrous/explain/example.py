@@ -15,7 +15,7 @@ USUAL = {1: 8, 2: 6, 3: 4}  # cells along an axis, by the number of axes
 def numbers(shape: tuple[int, ...], span: int) -> np.ndarray:
     """float32: cell i in C order holds (5·i + ⌊i/3⌋) mod (2·span + 1) − span.
 
-    >>> numbers((2, 3), 3).astype(int).tolist()
+    >>> numbers((2, 3), 3).astype("i4").tolist()
     [[-3, 2, 0], [-1, -3, 2]]
     """
     i = np.arange(math.prod(shape))

@@ -14,6 +14,9 @@ from ..ops import create
 from ..tensor import Tensor
 from . import document
 from .example import numbers, usual_size
+from .figures import figure
+from .painting import png
+from .scene import Scene
 from .setting import Setting
 from .sizes import output_size
 
@@ -64,6 +67,27 @@ class Explanation:
             f'<iframe srcdoc="{page}" title="{html.escape(str(self.setting))}"'
             f' style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
         )
+
+    def scene(self, at: Sequence[int] | None = None) -> Scene:
+        """The picture of output cell `at` (channel, *position), by default the first.
+
+        Raises IndexError if there is no such cell.
+        """
+        cell = None if at is None else tuple(at)
+        return figure(self.setting, self.arrays, cell, self.title)
+
+    def svg(self, at: Sequence[int] | None = None, dark: bool | None = None) -> str:
+        """`scene` as SVG; if `dark` is None the reader's system chooses."""
+        return self.scene(at).svg(dark)
+
+    def png(
+        self,
+        at: Sequence[int] | None = None,
+        dark: bool = False,
+        scale: float = 2.0,
+    ) -> bytes:
+        """`scene` as PNG, `scale` pixels a unit; needs matplotlib."""
+        return png(self.scene(at), dark, scale)
 
     def save(self, path: str | Path, **options: Any) -> Path:
         """Write the page (.html) or a picture of one output cell (.svg, .png).

@@ -66,9 +66,10 @@ def advice(layer: Any, size: Sequence[int]) -> str | None:
     """
     setting, size = Setting.of(layer), tuple(size)
     if len(size) != setting.rank:
+        axes = "axis" if setting.rank == 1 else "axes"
         return (
-            f"the input needs {setting.rank} spatial axes ({', '.join(setting.axes)}),"
-            f" not {len(size)}."
+            f"the input needs {setting.rank} spatial {axes}"
+            f" ({', '.join(setting.axes)}), not {len(size)}."
         )
     reason = fault(setting, size)
     if reason is None:
@@ -225,7 +226,8 @@ def _with(
     values[axis] = value
     if name == "size":
         return setting, tuple(values)
-    return replace(setting, **{name: tuple(values)}), size
+    changes: dict[str, Any] = {name: tuple(values)}
+    return replace(setting, **changes), size
 
 
 def _difference(setting: Setting, size: tuple[int, ...]) -> str:

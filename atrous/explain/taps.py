@@ -46,8 +46,8 @@ class _Meeting(NamedTuple):
 def source(position: int, size: int, mode: str) -> int | None:
     """Where a cell of an axis of `size` cells comes from; None is a zero.
 
-    >>> [source(p, 4, "reflect") for p in range(-2, 6)]
-    [2, 1, 0, 1, 2, 3, 2, 1]
+    >>> [source(position, 4, "reflect") for position in (-2, -1, 0, 3, 4, 5)]
+    [2, 1, 0, 3, 2, 1]
     """
     if 0 <= position < size:
         return position
@@ -99,13 +99,13 @@ def taps(layer: Any, output_index: Sequence[int], size: Sequence[int]) -> list[T
     found = []
     for input in setting.sees(channel):
         for meeting in product(*lines):
-            origin = tuple(one.source for one in meeting)
+            origin = tuple(one.source for one in meeting if one.source is not None)
             tap = tuple(one.tap for one in meeting)
             found.append(
                 Tap(
                     input,
                     tuple(one.position for one in meeting),
-                    None if None in origin else origin,
+                    origin if len(origin) == len(meeting) else None,
                     setting.weight_index(channel, input, tap),
                 )
             )

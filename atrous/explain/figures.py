@@ -1,0 +1,120 @@
+"""Static pictures of a convolution: one output cell, worked by hand.
+
+Of one axis as strips, with a comb of taps for each output; of two as grids; of three as
+rows of slices. The sum stands below, term by term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .board import HEADING, LABEL, LEFT, Board
+from .grids import grids
+from .scene import Scene, Words
+from .setting import Setting
+from .sizes import formula
+from .slices import slices
+from .strips import strips
+from .taps import unread
+from .working import Working, is_whole, written
+
+TITLE = 18.0
+WHOLE = {1: (40, 30, 14), 2: (36, 28, 13), 3: (29, 23, 11.5)}  # width, height, font
+DECIMALS = {1: (60, 30, 12.5), 2: (57, 27, 12), 3: (49, 22, 10.5)}
+DRAWN = {1: strips, 2: grids, 3: slices}
+
+
+def figure(
+    setting: Setting,
+    arrays: Mapping[str, Any],
+    at: tuple[int, ...] | None = None,
+    title: str | None = None,
+) -> Scene:
+    """The picture of one output cell.
+
+    arrays: input (in, *size), weight, bias (out,) or None, output (out, *size')
+    at: (channel, *position) of the output cell; the first one if None
+
+    Raises IndexError if there is no such cell.
+    """
+    cell = tuple(at) if at is not None else (0,) * (setting.rank + 1)
+    working = Working(setting, arrays, cell)
+    whole = all(is_whole(values) for values in arrays.values() if values is not None)
+    terms = _terms(working)
+    scene = Scene(title or str(setting), f"{setting}. {terms}")
+    board = Board(scene, *(WHOLE if whole else DECIMALS)[setting.rank])
+    top = _header(scene, working, title)
+    y = DRAWN[setting.rank](board, working, top) + 26
+    scene.add(Words(24, y, "sum", "quiet", 12))
+    scene.add(Words(LEFT, y, terms, size=HEADING + 1, bold=True))
+    for note in _notes(working):
+        y += 22
+        scene.add(Words(LEFT, y, note, "quiet", LABEL))
+    return scene
+
+
+def _header(scene: Scene, working: Working, title: str | None) -> float:
+    """Title, the line that makes the layer, the size formula; the y below them."""
+    setting = working.setting
+    y = 44.0
+    scene.add(Words(24, y, title or str(setting), size=TITLE, bold=True))
+    if title:
+        y += 24
+        scene.add(Words(24, y, str(setting), size=HEADING))
+    axes_of: dict[str, list[str]] = {}
+    for axis, line in zip(setting.axes, formula(setting, working.size), strict=True):
+        axes_of.setdefault(line, []).append(axis)
+    for line, axes in axes_of.items():
+        y += 21
+        scene.add(Words(24, y, f"{', '.join(axes)}: {line}", "quiet", HEADING))
+    return y + 44
+
+
+def _terms(working: Working) -> str:
+    """The sum that makes the output cell, with a term for each input channel."""
+    whole = working.whole
+    sees = working.setting.sees(working.output)
+    shown = [channel for channel in working.inputs if channel in sees]
+    terms = [written(working.total(channel), whole) for channel in shown]
+    rest = [channel for channel in sees if channel not in shown]
+    if rest:
+        total = sum(map(working.total, rest))
+        terms.append(f"{written(total, whole)} ({len(rest)} more channels)")
+    if working.bias is not None:
+        terms.append(f"{written(working.bias, working.bias.is_integer())} (bias)")
+    left = " + ".join(terms).replace("+ −", "− ")
+    place = ", ".join(map(str, working.cell))
+    value = written(working.value, is_whole(working.arrays["output"]))
+    return f"output[{place}] = {left} = {value}"
+
+
+def _notes(working: Working) -> list[str]:
+    """What the signs in the picture mean, and what is left out."""
+    setting, notes = working.setting, []
+    if any(map(any, setting.border)) and not setting.transposed:
+        mode = setting.padding_mode
+        means = "zeros" if mode == "zeros" else f"copies, padding_mode={mode!r}"
+        notes.append(f"Dashed cells are the border: {means}.")
+    if any(unread(setting, working.size)):
+        notes.append("Struck through: no output reads these cells.")
+    left_out = []
+    for name, channels, ranges in (
+        ("input", working.inputs, working.ranges),
+        ("output", working.outputs, working.results),
+    ):
+        shape = working.arrays[name].shape
+        if len(channels) < shape[0]:
+            left_out.append(f"{len(channels)} of {shape[0]} {name} channels")
+        axes = zip(setting.axes, shape[1:], ranges[3 - setting.rank :], strict=True)
+        for axis, cells, drawn in axes:
+            inside = [cell for cell in drawn if 0 <= cell < cells]
+            if len(inside) < cells:
+                left_out.append(
+                    f"{name} {axis} {drawn[0]} to {drawn[-1]} of {cells}".replace(
+                        "-", "−"
+                    )
+                )
+    if left_out:
+        notes.append(f"A part is drawn: {', '.join(left_out)}.")
+    return notes
