@@ -4,8 +4,9 @@ The rivals take turns in one process, each with all its threads; medians are sho
 the contiguous and the channels-last layout the faster counts, for either library.
 ×: torch's time over ours, so above 1 we are ahead. "peak": the least time that the
 machine's multiply-adds or memory allow, over ours (with backward: three times that
-floor). "error": the distance from float64, over its largest value. Where torch is not
-installed its columns are empty.
+floor). "error": the distance from float64, over its largest value. "space": the most
+memory held beside operands, results and their gradients, over these, in the worse
+layout. Where torch is not installed its columns are empty.
 
 Results go to benchmarks/results/ as JSON, with the processor, versions and commit;
 `plot.py` draws them.
@@ -13,10 +14,12 @@ Results go to benchmarks/results/ as JSON, with the processor, versions and comm
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from math import exp, log
@@ -124,7 +127,21 @@ def measure(row: Row, seconds: float, peak: dict) -> dict:
         if theirs:
             figures[what] |= {"torch_ms": min(theirs), "ratio": min(theirs) / ours}
     figures["error"] = errors(rivals[::2], arrays, row)
+    figures["workspace"] = [workspace(rival, row) for rival in rivals[:2]]
     return figures
+
+
+def workspace(rival: Rival, row: Row) -> float:
+    """The most bytes that forward and backward hold at once beside the row's operands,
+    its result and the gradients of both, over the bytes of these."""
+    rival.both()
+    for each in rival.operands:
+        each.grad = None
+    held = atrous.cpu.memory_allocated()
+    atrous.cpu.reset_peak_memory_stats()
+    rival.both()
+    taken = atrous.cpu.max_memory_allocated() - held - row.bytes
+    return max(0, taken) / (2 * row.bytes)
 
 
 def line(figures: dict) -> str:
@@ -136,7 +153,9 @@ def line(figures: dict) -> str:
         torchs = f"{f['torch_ms']:8.2f} {f['ratio']:6.2f}" if torch else " " * 15
         parts.append(f"{torchs} {f['peak']:5.0%}")
     wrong = " ".join(f"{e:8.1e}" for e in figures["error"])
-    return f"{figures['family']:<10} {figures['name']:<46} {' '.join(parts)} {wrong}"
+    beside = f"{max(figures['workspace']):5.0%}"
+    named = f"{figures['family']:<10} {figures['name']:<46}"
+    return f"{named} {' '.join(parts)} {wrong} {beside}"
 
 
 def summary(results: list[dict]) -> list[str]:
@@ -204,7 +223,43 @@ def costs() -> dict:
             call()
             taken = machine.best(lambda call=call: [call() for _ in range(1000)], 5)
             found[f"{library.__name__}_{name}_us"] = 1e3 * taken
+    return found | compiling() | first_steps()
+
+
+def compiling() -> dict:
+    """The median and the longest of the benchmark's kernels: milliseconds."""
+    taken = sorted(ms for each in printed("compiling.py").values() for ms in each)
+    return {
+        "kernels": len(taken),
+        "compile_ms": statistics.median(taken),
+        "compile_most_ms": taken[-1],
+    }
+
+
+def first_steps() -> dict:
+    """The first training step of a 3-D ResNet-18, from an empty cache and from a full
+    one, and the tenth: seconds."""
+    with tempfile.TemporaryDirectory() as cache:
+        cold, warm = (
+            printed("resnet.py", "atrous", ATROUS_CACHE=cache) for _ in range(2)
+        )
+    found = {
+        "resnet_cold_s": cold["first"],
+        "resnet_warm_s": warm["first"],
+        "resnet_tenth_s": warm["tenth"],
+    }
+    if torch:
+        theirs = printed("resnet.py", "torch")
+        found |= {f"torch_resnet_{name}_s": theirs[name] for name in ("first", "tenth")}
     return found
+
+
+def printed(script: str, *arguments: str, **environment: str) -> dict:
+    """The JSON that a script beside this one prints."""
+    command = [sys.executable, str(HERE / script), *arguments]
+    environment = os.environ | environment
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
+    return json.loads(done.stdout)
 
 
 def main() -> None:
@@ -218,7 +273,7 @@ def main() -> None:
     }
     facts = circumstances(peak)
     print("  ".join(f"{name} {value}" for name, value in facts.items()))
-    print(f"{'':57} {'forward, ms':^29}  {'with backward, ms':^29} {'error':^17}")
+    print(f"{'':57} {'forward, ms':^29}  {'with backward, ms':^29} {'error':^17} space")
     figures = f"{'atrous':>8} {'torch':>8} {'×':>6} {'peak':>5} "
     print(f"{'family':<10} {'problem':<46} {2 * figures}{'atrous':>8} {'torch':>8}")
     results = []
