@@ -185,9 +185,10 @@ def _pack_planes(
             for position, vector in enumerate(square):
                 e.store(vector, corner + position * facts.channels)
         with e.loop("position", e.select(short, count, 0)) as p:
+            column = e.opaque(here + p.index)
+            corner = e.opaque(to + p.index * facts.channels)
             for channel, offset in enumerate(offsets):
-                at = p.index * facts.channels + channel
-                e.store(e.load(here + (offset + p.index)), to + at)
+                e.store(e.load(column + offset), corner + channel)
 
 
 def whole_and_rest(size: int, block: int) -> list[tuple[int, int, int]]:
