@@ -4,6 +4,8 @@ const Cells = (() => {
   const STEPS = 48;
   let palette = {};
 
+  const SMALL = 9; // pixels; smaller cells are set as points of an image, not drawn
+
   const parse = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
   const mix = (a, b, share) => `rgb(${a.map((value, i) => Math.round(value + (b[i] - value) * share)).join(",")})`;
   const bright = (rgb) => rgb.match(/\d+/g).reduce((sum, value, i) => sum + value * [0.3, 0.59, 0.11][i], 0);
@@ -16,7 +18,8 @@ const Cells = (() => {
     const [zero, dark] = [parse(palette.zero), "#14171c"];
     const scale = (end) => Array.from({ length: STEPS + 1 }, (_, i) => {
       const fill = mix(zero, parse(palette[end]), (i / STEPS) ** 0.85);
-      return { fill, ink: bright(fill) > 135 ? dark : "#ffffff" };
+      const ghost = mix(parse(palette.ghost), fill.match(/\d+/g).map(Number), 0.3);
+      return { fill, ghost, ink: bright(fill) > 135 ? dark : "#ffffff" };
     });
     palette.scales = { negative: scale("negative"), positive: scale("positive") };
   }
@@ -27,22 +30,22 @@ const Cells = (() => {
     return palette.scales[value < 0 ? "negative" : "positive"][Math.round(share * STEPS) || 0];
   }
 
-  /** Decimals and size of type with which all values fit their cells; null if none do. */
-  function type(values, w, h) {
-    const known = values.filter((value) => !Number.isNaN(value));
-    if (!known.length || w < 15 || h < 14) return null;
-    for (let places = Numbers.decimals(known); places >= 0; places--) {
-      const longest = Math.max(...known.map((value) => Numbers.write(value, places).length));
-      const size = Math.min(14, h * 0.4, (w - 5) / (longest * 0.61));
-      const small = known.some((value) => value !== 0 && Math.abs(value) < 0.5);
-      if (size >= 9) return places === 0 && small ? null : { places, size };
+  /** Decimals and size of type with which numbers up to `largest` fit a cell, or null.
+   * It follows from the tensor, not from the values in sight: all its grids look alike. */
+  function type(largest, whole, w, h) {
+    if (w < 15 || h < 14) return null;
+    const most = whole ? 0 : Numbers.decimals([largest + 0.5]);
+    for (let places = most; places >= (whole ? 0 : 1); places--) {
+      const longest = Numbers.write(-largest, places).length;
+      const size = Math.min(14, h * 0.44, (w - 5) / (longest * 0.61));
+      if (size >= 8.4) return { places, size };
     }
     return null;
   }
 
   function drawCell(pen, box, value, largest, { type = null, ghost = false, unread = false } = {}) {
     const { x, y, w, h } = box;
-    const gap = w >= 8 ? 0.5 : 0;
+    const gap = w >= SMALL ? 0.5 : 0;
     const [left, top, width, height] = [x + gap, y + gap, w - 2 * gap, h - 2 * gap];
     if (Number.isNaN(value)) {
       pen.rect(left, top, width, height, { fill: palette.ghost });
@@ -50,13 +53,12 @@ const Cells = (() => {
       return;
     }
     const { fill, ink } = shade(value, largest);
-    const rim = value < 0 && !type && w >= 4 && w < 9 ? 1 : 0;
     if (ghost) {
       pen.rect(left, top, width, height, { fill: palette.ghost });
       pen.rect(left, top, width, height, { fill, alpha: 0.3 });
       if (w >= 10) pen.rect(left + 1, top + 1, width - 2, height - 2, { stroke: palette.faint, dash: [2, 2] });
     } else {
-      pen.rect(left + rim, top + rim, width - 2 * rim, height - 2 * rim, { fill, radius: w >= 18 ? 3 : 0 });
+      pen.rect(left, top, width, height, { fill, radius: w >= 18 ? 3 : 0 });
     }
     if (unread) hatch(pen, left, top, width, height);
     if (type) {
@@ -65,6 +67,15 @@ const Cells = (() => {
       const bar = w * 0.36;
       pen.rect(x + (w - bar) / 2, y + h / 2 - 0.75, bar, 1.5, { fill: ghost ? palette.quiet : ink, alpha: 0.8 });
     }
+  }
+
+  /** Many small cells at once: {box, value, ghost, unread}. A negative one has a rim. */
+  function drawMosaic(pen, grid, cells, largest) {
+    pen.mosaic(grid.x, grid.y, cells.map(({ value, ghost, unread }) => {
+      if (Number.isNaN(value)) return { fill: palette.ghost };
+      const look = shade(value, largest);
+      return { fill: ghost ? look.ghost : look.fill, rim: value < 0 && grid.w >= 5, struck: unread };
+    }), { columns: grid.cols.count, w: grid.w, h: grid.h, ground: palette.surface, strike: palette.quiet });
   }
 
   /** Diagonals: a cell that no output reads. */
@@ -78,5 +89,5 @@ const Cells = (() => {
     }
   }
 
-  return { readPalette, drawCell, type, shade, hatch, get palette() { return palette; } };
+  return { SMALL, readPalette, drawCell, drawMosaic, type, shade, hatch, get palette() { return palette; } };
 })();

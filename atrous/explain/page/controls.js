@@ -70,6 +70,7 @@ const Controls = (() => {
     const input = element("input", "", made);
     Object.assign(input, { type: "number", id, min: least, value, inputMode: "numeric" });
     input.setAttribute("aria-label", label);
+    input.style.width = `${Math.max(30, 9 * String(value).length + 8)}px`;
     input.addEventListener("change", () => {
       const next = Number(input.value);
       if (input.value !== "" && Number.isFinite(next)) change(limits(next));

@@ -9,10 +9,10 @@ const Draw = (() => {
     }
     if (grid.side === "output") return { value: model.output(grid.channel, place) };
     const { layer, size } = model;
-    const source = place.map((one, axis) => Geometry.source(one, size[axis], layer.padding_mode));
     const ghost = place.some((one, axis) => one < 0 || one >= size[axis]);
-    const value = source.includes(-1) ? 0 : model.input.at([grid.channel, ...source]);
-    return { value, ghost };
+    if (!ghost) return { value: model.input.at([grid.channel, ...place]), ghost };
+    const source = place.map((one, axis) => Geometry.source(one, size[axis], layer.padding_mode));
+    return { value: source.includes(-1) ? 0 : model.input.at([grid.channel, ...source]), ghost };
   }
 
   function weightAt(layer, output, input, tap) {
@@ -41,15 +41,17 @@ const Draw = (() => {
     for (let row = 0; row < grid.rows.count; row++) {
       for (let col = 0; col < grid.cols.count; col++) {
         const place = grid.position(row, col);
-        cells.push({ place, box: grid.box(place), ...look(model, grid, place) });
+        const cell = look(model, grid, place);
+        cell.place = place;
+        cell.unread = grid.side === "input" && !cell.ghost && place.some((one, axis) => unread[axis](one));
+        cells.push(cell);
       }
     }
-    const type = Cells.type(cells.map((one) => one.value), grid.w, grid.h);
     const largest = scaleOf(model, grid.side);
-    for (const { place, box, value, ghost } of cells) {
-      const skipped = grid.side === "input" && !ghost && place.some((one, axis) => unread[axis](one));
-      Cells.drawCell(pen, box, value, largest, { type, ghost, unread: skipped });
-    }
+    const most = cells.reduce((sum, one) => Math.max(sum, Math.abs(one.value) || 0), largest);
+    const type = Cells.type(most, (model[grid.side].integers ?? model.integers), grid.w, grid.h);
+    if (grid.w < Cells.SMALL) Cells.drawMosaic(pen, grid, cells, largest);
+    else for (const { place, value, ghost, unread } of cells) Cells.drawCell(pen, grid.box(place), value, largest, { type, ghost, unread });
     const { quiet } = Cells.palette;
     const fits = grid.title.length * TITLE_SIZE * 0.55 <= grid.width + 8;
     if (grid.titleAt) pen.text(grid.title, grid.titleAt[0], grid.titleAt[1], { size: TITLE_SIZE, fill: quiet, align: "right" });

@@ -53,7 +53,7 @@ const Layers = (() => {
 
   function bar(row, text, share) {
     const cell = element("td", "number", row);
-    element("i", "bar", cell).style.width = `${Math.max(share > 0 ? 2 : 0, Math.round(share * 100))}%`;
+    element("i", "bar", cell).style.width = `${Math.max(share > 0 ? 2 : 0, Math.round(share * 90))}px`;
     element("span", "", cell, text);
   }
 

@@ -103,7 +103,8 @@ const Light = (() => {
   function slidingKernel(pen, state, scene, found, meeting) {
     const { model, cursor, product } = state;
     const below = cursor.side === "output";
-    const type = Cells.type(meeting.terms.map((one) => one.w), found[0]?.grid.w ?? 0, scene.lane);
+    const { largest, integers } = model.weight;
+    const type = Cells.type(largest, integers, found[0]?.grid.w ?? 0, scene.lane);
     for (const { grid, cells } of found) {
       for (const { box, index } of cells) {
         const y = below ? box.y + box.h + 4 : box.y - scene.lane - 4;
@@ -140,7 +141,7 @@ const Light = (() => {
 
   /** Planes: each channel's part of the sum beside its kernel, led to the output. */
   function subtotals(pen, state, scene, meeting) {
-    if (!scene.subtotals || scene.narrow || state.cursor.side !== "output") return;
+    if (!scene.subtotals || scene.stacked || state.cursor.side !== "output") return;
     const { ink, quiet, accent } = Cells.palette;
     const terms = state.product === null ? meeting.terms : meeting.terms.slice(0, state.product + 1);
     const parts = scene.subtotals.map((one) => ({ ...one,

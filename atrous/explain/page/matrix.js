@@ -77,22 +77,23 @@ const Matrix = (() => {
     const across = narrow ? Math.max(inputs.length, storedCols) : inputs.length + storedCols;
     const [th, tw] = tileShape(layer);
     const margin = 56;
-    const w = Math.floor(Math.max(8, Math.min(84, (width - margin * (narrow ? 1 : 2) - 40) / across, (tw / th) * 84, 420 / outputs.length * (tw / th))));
+    const widest = layer.rank === 3 ? 220 : 84;
+    const w = Math.floor(Math.max(8, Math.min(widest, (width - margin * (narrow ? 1 : 2) - 40) / across, (tw / th) * 84, 420 / outputs.length * (tw / th))));
     const h = Math.max(8, Math.round((w * th) / tw));
     const left = margin;
     const top = 62;
-    const secondLeft = narrow ? left : left + inputs.length * w + 64 + margin / 2;
+    const secondLeft = narrow ? left : left + Math.max(inputs.length * w + 64 + margin / 2, 240);
     const secondTop = narrow ? top + outputs.length * h + 84 : top;
     const height = Math.max(top + outputs.length * h, secondTop + storedRows.length * h) + 12;
     const whole = outputs.length === layer.out_channels && inputs.length === layer.in_channels;
     return { outputs, inputs, storedRows, storedCols, w, h, left, top, secondLeft, secondTop, height, whole };
   }
 
-  /** Rows and columns of a tile: the kernel, its depth slices one below the other. */
+  /** Rows and columns of a tile: the kernel, its depth slices side by side. */
   function tileShape(layer) {
     const k = layer.kernel_size;
     if (k.length === 1) return [1.2, Math.max(2, k[0])];
-    return k.length === 2 ? [k[0] + 0.4, k[1] + 0.4] : [k[0] * k[1] + k[0] * 0.6, k[2] + 0.4];
+    return k.length === 2 ? [k[0] + 0.4, k[1] + 0.4] : [k[1] + 0.4, k[0] * k[2] + k[0] * 0.4];
   }
 
   function paint(pen, model, size) {
@@ -155,8 +156,9 @@ const Matrix = (() => {
     const across = k[k.length - 1];
     const depth = k.length === 3 ? k[0] : 1;
     const down = k.length > 1 ? k[k.length - 2] : 1;
-    const [cw, gap] = [(w - 2 * inset) / across, depth > 1 ? Math.max(1, h * 0.02) : 0];
-    const ch = (h - 2 * inset - gap * (depth - 1)) / (down * depth);
+    const gap = depth > 1 ? Math.max(1, w * 0.03) : 0;
+    const cw = (w - 2 * inset - gap * (depth - 1)) / (across * depth);
+    const ch = (h - 2 * inset) / down;
     if (cw < 1.2 || ch < 1.2) {
       const taps = Geometry.product(k.map((count) => Geometry.range(0, count)));
       const values = taps.map((tap) => Math.abs(weight.at(index(tap))) || 0);
@@ -166,7 +168,7 @@ const Matrix = (() => {
     }
     for (const tap of Geometry.product(k.map((count) => Geometry.range(0, count)))) {
       const [d, r, c] = [k.length === 3 ? tap[0] : 0, k.length > 1 ? tap[k.length - 2] : 0, tap[k.length - 1]];
-      const box = { x: x + inset + c * cw, y: y + inset + (d * down + r) * ch + d * gap, w: cw, h: ch };
+      const box = { x: x + inset + (d * across + c) * cw + d * gap, y: y + inset + r * ch, w: cw, h: ch };
       Cells.drawCell(pen, box, weight.at(index(tap)), weight.largest);
     }
   }

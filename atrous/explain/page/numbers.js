@@ -8,6 +8,7 @@ const Numbers = (() => {
       Object.assign(this, { whole, data, part, first });
       this.full = product(part) === product(whole);
       this.largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+      this.integers = data.every(Number.isInteger);
     }
 
     /** The value at an index of the whole; NaN where the page does not hold it. */
@@ -115,6 +116,11 @@ const Numbers = (() => {
           .map((one) => [flat(one.source, this.size), flat(one.tap, this.layer.kernel_size)]);
       }
       return this.lastPairs;
+    }
+
+    /** Whether every output is a whole number. */
+    get integers() {
+      return this.input.integers && this.weight.integers && (!this.bias || this.bias.integers);
     }
 
     /** What colours are scaled by: the largest output among those the page knows. */

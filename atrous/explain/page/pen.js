@@ -55,10 +55,58 @@ const Pen = (() => {
       context.fillText(words, x, y + 0.5);
     }
 
+    /** Cells as an image: a {fill, rim, struck} each, row by row. */
+    mosaic(x, y, cells, { columns, w, h, ground, strike }) {
+      const rows = cells.length / columns;
+      const image = new ImageData(columns * w, rows * h);
+      const points = new Uint32Array(image.data.buffer);
+      const [under, line] = [pack(ground), pack(strike)];
+      cells.forEach(({ fill, rim, struck }, i) => {
+        const colour = pack(fill);
+        const first = Math.floor(i / columns) * h * columns * w + (i % columns) * w;
+        for (let row = 0; row < h; row++) {
+          for (let col = 0; col < w; col++) {
+            const edge = rim && (row === 0 || col === 0 || row === h - 1 || col === w - 1);
+            points[first + row * columns * w + col] = struck && row === h - 1 - col ? line : edge ? under : colour;
+          }
+        }
+      });
+      const sheet = sheetFor(image.width, image.height);
+      sheet.putImageData(image, 0, 0);
+      this.context.globalAlpha = 1;
+      this.context.imageSmoothingEnabled = false;
+      this.context.drawImage(sheet.canvas, x, y);
+    }
+
     clear(x, y, w, h) {
       this.context.globalAlpha = 1;
       this.context.clearRect(x, y, w, h);
     }
+  }
+
+  const sheets = new Map(); // a few sizes come again and again: planes, slices
+
+  function sheetFor(width, height) {
+    const key = `${width} ${height}`;
+    if (!sheets.has(key)) {
+      if (sheets.size > 32) sheets.clear();
+      const canvas = Object.assign(document.createElement("canvas"), { width, height });
+      sheets.set(key, canvas.getContext("2d"));
+    }
+    return sheets.get(key);
+  }
+
+  const packed = new Map();
+
+  /** A colour as a little-endian point of an image: 0xAABBGGRR. */
+  function pack(colour) {
+    if (!packed.has(colour)) {
+      const [r, g, b] = colour[0] === "#"
+        ? [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16))
+        : colour.match(/\d+/g).map(Number);
+      packed.set(colour, ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+    }
+    return packed.get(colour);
   }
 
   const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
@@ -97,6 +145,15 @@ const Pen = (() => {
         `<text x="${round(x)}" y="${round(y)}" font-size="${round(size)}" font-weight="${weight}" fill="${fill}"` +
         ` text-anchor="${anchor}" dominant-baseline="central"${alpha === 1 ? "" : ` opacity="${alpha}"`}>${escape(words)}</text>`,
       );
+    }
+
+    mosaic(x, y, cells, { columns, w, h, strike }) {
+      cells.forEach(({ fill, rim, struck }, i) => {
+        const [left, top] = [x + (i % columns) * w, y + Math.floor(i / columns) * h];
+        const edge = rim ? 1 : 0;
+        this.rect(left + edge, top + edge, w - 2 * edge, h - 2 * edge, { fill });
+        if (struck) this.line([left, top + h, left + w, top], { stroke: strike, width: 1 });
+      });
     }
 
     clear() {}

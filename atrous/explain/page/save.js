@@ -14,6 +14,7 @@ const Save = (() => {
     rect: (x, y, w, h, style) => pen.rect(x + dx, y + dy, w, h, style),
     text: (words, x, y, style) => pen.text(words, x + dx, y + dy, style),
     line: (points, style) => pen.line(points.map((value, i) => value + (i % 2 ? dy : dx)), style),
+    mosaic: (x, y, cells, look) => pen.mosaic(x + dx, y + dy, cells, look),
     clear: () => {},
   });
 

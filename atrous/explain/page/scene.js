@@ -137,77 +137,92 @@ const Scene = (() => {
       grids, width, height: sink + outputs.length * (lanes + 8) - h * 0.86, lane: h * 0.86,
       headings: [{ key: "view.input", shape: [layer.in_channels, ...size], x: 0, y: 8 },
         { key: "view.output", shape: [layer.out_channels, ...model.out], x: 0, y: below - 4 }],
-      partial: !seen.whole || inputs.length < layer.in_channels || outputs.length < layer.out_channels,
-      inputs, outputs, kernel: about.kernel,
+      cut: !seen.whole, inputs, outputs, kernel: about.kernel,
     };
+  }
+
+  const HEAD = TITLE + 12; // what a grid needs above and below its cells
+
+  /** Sizes for planes: output beside the kernel, or below where it would be too small. */
+  function measure(model, width) {
+    const { layer, size } = model;
+    const [kh, kw] = layer.kernel_size;
+    const [fh, fw] = size.map((cells, axis) => {
+      const [low, high] = Geometry.frame(layer, axis, cells);
+      return high - low;
+    });
+    const [oh, ow] = model.out;
+    const kernelMost = Math.min(38, width * 0.24 / kw, 200 / kh);
+    const beside = width - 2 * 40 - 92 - kw * Math.min(kernelMost, 30) - 8;
+    const stacked = width < 560;
+    const gap = stacked ? 24 : 40;
+    const across = stacked ? width - gap - kw * Math.min(kernelMost, 28) - 8 : beside;
+    // Cells below 9 pixels would be dust: of a long axis a part is shown.
+    const room = Math.max(12, Math.floor(across / 9));
+    const most = stacked ? Math.min(room, 40) : Math.max(Math.floor(room / 2), room - Math.max(fw, ow));
+    const shown = { fh: Math.min(fh, most), fw: Math.min(fw, most), oh: Math.min(oh, most), ow: Math.min(ow, most) };
+    const tall = width < 560 ? 620 : 680;
+    const rows = (cells, count, share) => clamp(Math.floor((tall * share) / (cells * 26 + HEAD)), 1, Math.min(count, 8));
+    const inputs = rows(shown.fh, layer.in_channels, 1);
+    const high = (tall - inputs * HEAD) / (inputs * shown.fh);
+    const cell = Math.floor(clamp(Math.min(across / (shown.fw + (stacked ? 0 : shown.ow)), Math.max(high, 12)), 5, 50));
+    const kernelCell = Math.floor(clamp(Math.min(cell < 20 ? 30 : cell, kernelMost), 4, 50));
+    return { ...shown, stacked, gap, cell, kernelCell, inputs, sums: stacked ? 0 : 92,
+      outputs: rows(shown.oh, layer.out_channels, stacked ? 0.4 : 1) };
   }
 
   /** Planes: a row for each input channel, its kernel, its part of the sum; the output. */
   function planes(state, width) {
     const { model } = state;
     const { layer, size } = model;
-    const narrow = width < 560;
-    const frames = size.map((cells, axis) => Geometry.frame(layer, axis, cells));
-    const [fh, fw] = frames.map(([low, high]) => high - low);
+    const plan = measure(model, width);
+    const { cell, kernelCell, gap, stacked } = plan;
     const [kh, kw] = layer.kernel_size;
-    const [oh, ow] = model.out;
-    const gap = narrow ? 20 : 40;
-    const sums = narrow ? 0 : 92;
-    const tall = narrow ? 420 : 680;
-    const most = narrow ? 44 : 64;
-    const [fhShown, fwShown, ohShown, owShown] = [fh, fw, oh, ow].map((count) => Math.min(count, most));
-    const across = width - gap * (narrow ? 1 : 2) - sums - 8;
-    const rowsOf = (cells, count, share) => clamp(Math.floor((tall * share) / (Math.min(cells, most) * 26 + TITLE + 12)), 1, Math.min(count, 8));
     const about = focusChannels(state);
-    const inputs = channels("plane.in", layer.in_channels, rowsOf(fh, layer.in_channels, 1), about.input);
-    const outputs = channels("plane.out", layer.out_channels, rowsOf(oh, layer.out_channels, narrow ? 0.6 : 1), about.output);
-    const kernelCells = Math.min(kw, 12);
-    const wanted = across / (fwShown + kernelCells + (narrow ? 0 : owShown));
-    const high = (tall - inputs.length * (TITLE + 12)) / (inputs.length * fhShown);
-    const cell = Math.floor(clamp(Math.min(wanted, Math.max(high, 12)), 5, 54));
-    const kernelCell = Math.floor(clamp(Math.min(cell, (fhShown * cell) / kh), Math.min(24, 150 / Math.max(kh, kw)), 54));
+    const inputs = channels("plane.in", layer.in_channels, plan.inputs, about.input);
+    const outputs = channels("plane.out", layer.out_channels, plan.outputs, about.output);
     const near = focus(state);
-    const grids = [];
-    const rows = part("plane.rows", frames[0], fhShown, near.input[0]);
-    const cols = part("plane.cols", frames[1], fwShown, near.input[1]);
-    const outRows = part("plane.outRows", [0, oh], ohShown, near.output[0]);
-    const outCols = part("plane.outCols", [0, ow], owShown, near.output[1]);
-    const inWidth = cols.count * cell;
-    const kernelAt = inWidth + gap;
-    const outCell = narrow ? Math.floor(clamp(width / outCols.count, 5, Math.max(cell, 24))) : cell;
-    const used = kernelAt + kw * kernelCell + sums + (narrow ? 0 : gap + outCols.count * cell);
+    const [high, wide] = size.map((cells, axis) => Geometry.frame(layer, axis, cells));
+    const rows = part("plane.rows", high, plan.fh, near.input[0]);
+    const cols = part("plane.cols", wide, plan.fw, near.input[1]);
+    const outRows = part("plane.outRows", [0, model.out[0]], plan.oh, near.output[0]);
+    const outCols = part("plane.outCols", [0, model.out[1]], plan.ow, near.output[1]);
+    const kernelAt = cols.count * cell + gap;
+    const used = kernelAt + kw * kernelCell + plan.sums + (stacked ? 0 : gap + outCols.count * cell);
     const left = Math.max(0, Math.floor((width - used) / 2));
     const top = TITLE + 10;
-    const rowHeight = Math.max(rows.count * cell, kh * kernelCell) + TITLE + 12;
+    const rowHeight = Math.max(rows.count * cell, kh * kernelCell) + HEAD;
+    const grids = [];
     const subtotals = [];
-    const add = (fields) => grids.push(new Grid(fields));
     inputs.forEach((channel, i) => {
       const y = top + i * rowHeight + TITLE;
-      add({ id: `input${channel}`, side: "input", channel, x: left, y, w: cell, h: cell, title: `x[${channel}]`,
-        rows: { axis: 0, ...rows }, cols: { axis: 1, ...cols } });
-      const middle = y + ((rows.count * cell - kh * kernelCell) / 2);
-      if (Geometry.reaches(layer, channel).includes(about.kernel)) {
-        add({ id: `weight${channel}`, side: "weight", channel, output: about.kernel, x: left + kernelAt, y: middle, w: kernelCell, h: kernelCell,
-          title: weightTitle(layer, about.kernel, channel), rows: { axis: 0, first: 0, count: kh }, cols: { axis: 1, first: 0, count: kw } });
-        subtotals.push({ channel, x: left + kernelAt + kw * kernelCell + 14, y: middle + (kh * kernelCell) / 2 });
-      }
+      grids.push(new Grid({ id: `input${channel}`, side: "input", channel, x: left, y, w: cell, h: cell, title: `x[${channel}]`,
+        rows: { axis: 0, ...rows }, cols: { axis: 1, ...cols } }));
+      if (!Geometry.reaches(layer, channel).includes(about.kernel)) return;
+      const middle = y + Math.max(0, (rows.count * cell - kh * kernelCell) / 2);
+      grids.push(new Grid({ id: `weight${channel}`, side: "weight", channel, output: about.kernel,
+        x: left + kernelAt, y: middle, w: kernelCell, h: kernelCell, title: weightTitle(layer, about.kernel, channel),
+        rows: { axis: 0, first: 0, count: kh }, cols: { axis: 1, first: 0, count: kw } }));
+      subtotals.push({ channel, x: left + kernelAt + kw * kernelCell + 14, y: middle + (kh * kernelCell) / 2 });
     });
     const inHeight = inputs.length * rowHeight;
-    const outRow = outRows.count * outCell + TITLE + 12;
-    const outTop = narrow ? top + inHeight + TITLE + 8 : top + Math.max(0, (inHeight - outputs.length * outRow) / 2);
-    const outLeft = narrow ? left : left + kernelAt + kw * kernelCell + sums + gap;
-    outputs.forEach((channel, i) => {
-      add({ id: `output${channel}`, side: "output", channel, x: outLeft, y: outTop + i * outRow + TITLE, w: outCell, h: outCell,
-        title: `y[${channel}]`, rows: { axis: 0, ...outRows }, cols: { axis: 1, ...outCols } });
-    });
+    const outRow = outRows.count * cell + HEAD;
+    const outTop = stacked ? top + inHeight + TITLE + 8 : top + Math.max(0, (inHeight - outputs.length * outRow) / 2);
+    const outLeft = stacked ? left : left + kernelAt + kw * kernelCell + plan.sums + gap;
+    // Below the input there is room for several outputs side by side.
+    const outStep = Math.max(outCols.count * cell, 40) + 20;
+    const inLine = stacked ? Math.max(1, Math.floor((width - left + 20) / outStep)) : 1;
+    outputs.forEach((channel, i) => grids.push(new Grid({ id: `output${channel}`, side: "output", channel, w: cell, h: cell,
+      x: outLeft + (i % inLine) * outStep, y: outTop + Math.floor(i / inLine) * outRow + TITLE, title: `y[${channel}]`,
+      rows: { axis: 0, ...outRows }, cols: { axis: 1, ...outCols } })));
     const heading = (key, x, y, shape) => ({ key, x, y, shape });
     return {
-      grids, subtotals, width, height: Math.max(top + inHeight, outTop + outputs.length * outRow) + 4, narrow,
+      grids, subtotals, width, stacked, inputs, outputs, kernel: about.kernel,
+      height: Math.max(top + inHeight, outTop + Math.ceil(outputs.length / inLine) * outRow) + 4,
       headings: [heading("view.input", left, 8, [layer.in_channels, ...size]),
-        heading("view.kernel", left + kernelAt, 8, narrow ? null : layer.kernel_size),
-        heading("view.output", outLeft, narrow ? outTop - 14 : 8, [layer.out_channels, ...model.out])],
-      partial: ![rows, cols, outRows, outCols].every((one) => one.whole) || inputs.length < layer.in_channels || outputs.length < layer.out_channels,
-      inputs, outputs, kernel: about.kernel,
+        heading("view.kernel", left + kernelAt, 8, kw * kernelCell > 100 ? layer.kernel_size : null),
+        heading("view.output", outLeft, stacked ? outTop - 14 : 8, [layer.out_channels, ...model.out])],
+      cut: ![rows, cols, outRows, outCols].every((one) => one.whole),
     };
   }
 

@@ -10,7 +10,7 @@ const Stage = (() => {
     holder = document.getElementById("stage");
     still = document.getElementById("still");
     moving = document.getElementById("moving");
-    holder.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse" && !State.pinned) pointAt(event); });
+    holder.addEventListener("pointermove", (event) => { if (event.pointerType !== "mouse" || !State.pinned) pointAt(event); });
     holder.addEventListener("pointerdown", (event) => {
       holder.focus({ preventScroll: true });
       const before = JSON.stringify(State.cursor);
@@ -81,7 +81,7 @@ const Stage = (() => {
     journey = still ? null : { from, goals, begin: performance.now() };
     frames = still ? goals : from;
     if (!journey) light();
-    else requestAnimationFrame(travel);
+    else travelSoon();
     describe();
   }
 
@@ -100,10 +100,13 @@ const Stage = (() => {
     }));
     light();
     if (share === 1) journey = null;
-    else if (!waiting) {
-      waiting = true;
-      requestAnimationFrame(travel);
-    }
+    else travelSoon();
+  }
+
+  function travelSoon() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(travel);
   }
 
   function light() {
@@ -150,8 +153,10 @@ const Stage = (() => {
     const { cursor, model } = State;
     const index = [cursor.channel, ...cursor.position].join(", ");
     const value = cursor.side === "output" ? model.output(cursor.channel, cursor.position) : model.input.at([cursor.channel, ...cursor.position]);
-    holder.setAttribute("aria-label", Words.say(`speak.${cursor.side}`, {
-      index, value: Numbers.write(value), count: meeting.terms.length }));
+    const words = Words.say(`speak.${cursor.side}`, { index, value: Numbers.write(value), count: meeting.terms.length });
+    holder.setAttribute("aria-label", words);
+    // Spoken only where keys move the cell: a pointer would talk without end.
+    if (holder.matches(":focus-visible")) document.getElementById("spoken").textContent = words;
   }
 
   function tellPart() {
@@ -159,8 +164,10 @@ const Stage = (() => {
     const { model } = State;
     const held = [model.input, model.weight].every((tensor) => tensor.full);
     const parts = [];
-    if (scene.partial) parts.push(Words.say("part.drawn", { inputs: span(scene.inputs), outputs: span(scene.outputs),
-      allInputs: model.layer.in_channels, allOutputs: model.layer.out_channels }));
+    for (const [side, list, all] of [["inputs", scene.inputs, model.layer.in_channels], ["outputs", scene.outputs, model.layer.out_channels]]) {
+      if (list.length < all) parts.push(Words.say(`part.${side}`, { shown: span(list), all }));
+    }
+    if (scene.cut) parts.push(Words.say("part.cut"));
     if (!held) parts.push(Words.say("part.held", { held: model.weight.part.join(" × "), whole: model.weight.whole.join(" × ") }));
     note.textContent = parts.join(" ");
     note.hidden = !parts.length;

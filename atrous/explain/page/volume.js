@@ -17,23 +17,25 @@ const Volume = (() => {
     return { input: cursor.position, output: middle(touched, { position: model.out.map(() => 0) }).position };
   }
 
-  /** The axes of the three planes: which is fixed, which run down and across. */
+  /** The three planes: which axis is fixed, which run down and across; where it stands
+   * when they share edges, and when they stand in a row. */
   const PLANES = [
-    { fixed: 0, down: 1, across: 2, x: 0, y: 0, name: "depth" },
-    { fixed: 2, down: 1, across: 0, x: 1, y: 0, name: "width" },
-    { fixed: 1, down: 0, across: 2, x: 0, y: 1, name: "height" },
+    { fixed: 0, down: 1, across: 2, x: 0, y: 0 },
+    { fixed: 2, down: 1, across: 0, x: 1, y: 0 },
+    { fixed: 1, down: 0, across: 2, x: 0, y: 1 },
   ];
 
-  /** Three planes of one channel that share edges: depth, width beside, height below. */
-  function block(side, channel, ranges, cross, cell, left, top) {
+  /** Three planes of one channel: depth, width beside it, height below or at the end. */
+  function block(side, channel, ranges, cross, cell, left, top, inRow) {
     const letter = side === "input" ? "x" : "y";
-    return PLANES.map((plane) => {
-      const x = left + plane.x * (ranges[2].count * cell + GAP);
-      const y = top + plane.y * (ranges[1].count * cell + GAP + Scene.TITLE);
+    return PLANES.map((plane, i) => {
+      const before = inRow ? [0, ranges[2].count, ranges[2].count + ranges[0].count][i] : plane.x * ranges[2].count;
+      const x = left + before * cell + (inRow ? i : plane.x) * GAP;
+      const y = top + (inRow ? 0 : plane.y * (ranges[1].count * cell + GAP + Scene.TITLE));
       const index = [":", ":", ":"];
       index[plane.fixed] = cross[plane.fixed];
       return new Scene.Grid({
-        id: `${side}.${plane.name}`, side, channel, x, y, w: cell, h: cell, cross,
+        id: `${side}.plane${i}`, side, channel, x, y, w: cell, h: cell, cross,
         title: `${letter}[${channel}, ${index.join(", ")}]`.replaceAll("-", "−"),
         rows: { axis: plane.down, ...ranges[plane.down] },
         cols: { axis: plane.across, ...ranges[plane.across] },
@@ -42,8 +44,11 @@ const Volume = (() => {
     });
   }
 
-  const blockWidth = (ranges, cell) => (ranges[2].count + ranges[0].count) * cell + GAP;
-  const blockHeight = (ranges, cell) => (ranges[1].count + ranges[0].count) * cell + GAP + Scene.TITLE;
+  const cellsAcross = (ranges, inRow) => ranges[2].count * (inRow ? 2 : 1) + ranges[0].count;
+  const blockWidth = (ranges, cell, inRow) => cellsAcross(ranges, inRow) * cell + GAP * (inRow ? 2 : 1);
+  const blockHeight = (ranges, cell, inRow) => (inRow
+    ? Math.max(ranges[1].count, ranges[0].count) * cell
+    : (ranges[1].count + ranges[0].count) * cell + GAP + Scene.TITLE);
 
   /** The slices of one channel along depth, in rows; a cell as large as they allow. */
   function slices(side, channel, ranges, near, left, top, width, most) {
@@ -51,7 +56,9 @@ const Volume = (() => {
     const total = depth.count;
     const cellFor = (rows) => Math.floor(Math.min((width / Math.ceil(total / rows) - GAP) / across.count,
       (most / rows - Scene.TITLE - 6) / down.count, 34));
-    const rows = [1, 2, 3].reduce((best, one) => (cellFor(one) > cellFor(best) ? one : best), 1);
+    // Slices too small to see even so: one row of them, which moves along.
+    const best = [1, 2, 3].reduce((rows, one) => (cellFor(one) > cellFor(rows) ? one : rows), 1);
+    const rows = cellFor(best) < 4 ? 1 : best;
     const cell = Math.max(3, cellFor(rows));
     const fit = Math.max(1, Math.floor((width + GAP) / (across.count * cell + GAP)));
     const shown = Scene.part(`slices.${side}`, [depth.first, depth.first + total], Math.min(total, fit * rows), near);
@@ -66,14 +73,52 @@ const Volume = (() => {
   }
 
   /** The kernel between one input and one output channel, a grid for each depth. */
-  function kernel(layer, output, input, cell, left, top) {
+  function kernel(layer, output, input, cell, left, top, across) {
     const [kd, kh, kw] = layer.kernel_size;
+    const name = Scene.weightTitle(layer, output, input).replace("]", ", 0]");
     return Geometry.range(0, kd).map((place) => new Scene.Grid({
       id: `weight.${place}`, side: "weight", channel: input, output, w: cell, h: cell,
-      x: left, y: top + place * (kh * cell + Scene.TITLE),
-      title: place === 0 ? `${Scene.weightTitle(layer, output, input).replace("]", ", 0]")}` : String(place),
+      x: left + (across ? place * (kw * cell + GAP) : 0), y: top + (across ? 0 : place * (kh * cell + Scene.TITLE)),
+      title: place === 0 ? name : String(place),
       rows: { axis: 1, first: 0, count: kh }, cols: { axis: 2, first: 0, count: kw }, fixed: [{ axis: 0, value: place }],
     }));
+  }
+
+  /** How large the cells are, and whether input, kernel, output stand one below another:
+   * on a narrow page, and where beside each other they would be too small to see. */
+  function measure(layer, inputs, outputs, width) {
+    const [kd, kh, kw] = layer.kernel_size;
+    const upright = Math.floor(Scene.clamp(Math.min(320 / (kd * kh + kd), 140 / kw), 6, 34));
+    const spare = width - kw * upright - 2 * GAP - 88;
+    const both = cellsAcross(inputs) + cellsAcross(outputs);
+    const tallest = Math.max(inputs[0].count + inputs[1].count, outputs[0].count + outputs[1].count);
+    const beside = Math.floor(Math.min(spare / both, 470 / tallest, 38));
+    if (width >= 560 && beside >= 9) return { stacked: false, inRow: false, cell: beside, kernelCell: upright };
+    const inRow = width >= 560;
+    const widest = Math.max(cellsAcross(inputs, inRow), cellsAcross(outputs, inRow));
+    const cell = Math.floor(Scene.clamp((width - 2 * GAP) / widest, 3, 34));
+    const kernelCell = Math.floor(Scene.clamp(Math.min((width - kd * GAP) / (kd * kw), 30), 4, 30));
+    return { stacked: true, inRow, cell, kernelCell };
+  }
+
+  /** Where the three blocks stand: corners, and the height that they take. */
+  function place(layer, inputs, outputs, plan, width) {
+    const { stacked, inRow, cell, kernelCell } = plan;
+    const [kd, kh, kw] = layer.kernel_size;
+    const top = 2 * Scene.TITLE + 6;
+    const [inWidth, outWidth] = [inputs, outputs].map((one) => blockWidth(one, cell, inRow));
+    const [inHeight, outHeight] = [inputs, outputs].map((one) => blockHeight(one, cell, inRow));
+    if (stacked) {
+      const left = Math.max(0, Math.floor((width - Math.max(inWidth, outWidth)) / 2));
+      const kernelTop = top + inHeight + 26 + 2 * Scene.TITLE;
+      const outTop = kernelTop + kh * kernelCell + 26 + 2 * Scene.TITLE;
+      return { input: [left, top], kernel: [left, kernelTop], output: [left, outTop], height: outTop + outHeight + 26 };
+    }
+    const used = inWidth + outWidth + kw * kernelCell + 88;
+    const left = Math.max(0, Math.floor((width - used) / 2));
+    const kernelLeft = left + inWidth + 44;
+    const deepest = Math.max(inHeight, outHeight, kd * (kh * kernelCell + Scene.TITLE));
+    return { input: [left, top], kernel: [kernelLeft, top], output: [kernelLeft + kw * kernelCell + 44, top], height: top + deepest + 26 };
   }
 
   function layout(state, width) {
@@ -84,52 +129,29 @@ const Volume = (() => {
     const frames = size.map((cells, axis) => Geometry.frame(layer, axis, cells));
     const inputs = frames.map((range, axis) => Scene.part(`volume.in${axis}`, range, MOST, near.input[axis]));
     const outputs = model.out.map((count, axis) => Scene.part(`volume.out${axis}`, [0, count], MOST, near.output[axis]));
-    const about = Scene.focusChannels(state);
-    const narrow = width < 560;
-    const [kd, kh, kw] = layer.kernel_size;
-    const sides = narrow ? [inputs] : [inputs, outputs];
-    const cells = sides.reduce((sum, side) => sum + side[0].count + side[2].count, 0);
-    const kernelCell = Math.floor(Scene.clamp(320 / (kd * kh + kd), 8, narrow ? 30 : Scene.clamp(140 / kw, 8, 34)));
-    const spare = width - (narrow ? GAP : kw * kernelCell + 2 * GAP + 88);
-    const tallest = Math.max(...sides.map((side) => side[0].count + side[1].count));
-    const cell = Math.floor(Scene.clamp(Math.min(spare / cells, 470 / tallest), 3, 38));
-    const outputChannel = cursor.side === "output" ? cursor.channel : about.output[0];
-    const inputChannel = state.inputChannel;
-    const top = 2 * Scene.TITLE + 6;
-    const used = narrow ? blockWidth(inputs, cell) : blockWidth(inputs, cell) + blockWidth(outputs, cell) + kw * kernelCell + 88;
-    const left = Math.max(0, Math.floor((width - used) / 2));
-    const grids = block("input", inputChannel, inputs, cross.input, cell, left, top);
-    const headings = [{ key: "view.input", x: left, y: 8, shape: [layer.in_channels, ...size] }];
-    let kernelLeft = left + blockWidth(inputs, cell) + 44;
-    let y = top + blockHeight(inputs, cell) + 26;
-    let outTop = top;
-    let outLeft = kernelLeft + kw * kernelCell + 44;
-    let kernelTop = top;
-    if (narrow) {
-      [kernelLeft, kernelTop] = [left, y + Scene.TITLE + 16];
-      headings.push({ key: "view.kernel", x: left, y: y - 6, shape: layer.kernel_size });
-      y = kernelTop + kd * (kh * kernelCell + Scene.TITLE) + 20;
-      [outLeft, outTop] = [left, y + 2 * Scene.TITLE - 4];
-      headings.push({ key: "view.output", x: left, y: y - 4, shape: [layer.out_channels, ...model.out] });
-      y = outTop + blockHeight(outputs, cell) + 26;
-    } else {
-      headings.push({ key: "view.kernel", x: kernelLeft, y: 8 });
-      headings.push({ key: "view.output", x: outLeft, y: 8, shape: [layer.out_channels, ...model.out] });
-      y = Math.max(y, top + kd * (kh * kernelCell + Scene.TITLE) + 20, top + blockHeight(outputs, cell) + 26);
-    }
+    const plan = measure(layer, inputs, outputs, width);
+    const corner = place(layer, inputs, outputs, plan, width);
+    const outputChannel = cursor.side === "output" ? cursor.channel : Scene.focusChannels(state).output[0];
+    const { inputChannel } = state;
+    const grids = block("input", inputChannel, inputs, cross.input, plan.cell, ...corner.input, plan.inRow);
     if (Geometry.sees(layer, outputChannel).includes(inputChannel)) {
-      grids.push(...kernel(layer, outputChannel, inputChannel, kernelCell, kernelLeft, kernelTop));
+      grids.push(...kernel(layer, outputChannel, inputChannel, plan.kernelCell, ...corner.kernel, plan.stacked));
     }
-    grids.push(...block("output", outputChannel, outputs, cross.output, cell, outLeft, outTop));
-    let whole = [...inputs, ...outputs].every((one) => one.whole);
+    grids.push(...block("output", outputChannel, outputs, cross.output, plan.cell, ...corner.output, plan.inRow));
+    const head = (key, [x, y], shape) => ({ key: `view.${key}`, x, y: y - 2 * Scene.TITLE + 2, shape });
+    const headings = [head("input", corner.input, [layer.in_channels, ...size]),
+      head("kernel", corner.kernel, plan.stacked ? layer.kernel_size : null),
+      head("output", corner.output, [layer.out_channels, ...model.out])];
+    let y = corner.height;
+    let cut = ![...inputs, ...outputs].every((one) => one.whole);
     for (const [side, channel, ranges] of [["input", inputChannel, inputs], ["output", outputChannel, outputs]]) {
       headings.push({ key: `view.${side}Slices`, x: 0, y: y + 2 });
       const strip = slices(side, channel, ranges, near[side][0], 0, y + 14, width, 420);
       grids.push(...strip.grids);
       y += strip.height + 44;
-      whole = whole && strip.whole;
+      cut = cut || !strip.whole;
     }
-    return { grids, headings, width, height: y - 18, partial: !whole, volume: true, narrow,
+    return { grids, headings, width, height: y - 18, cut, volume: true,
       inputs: [inputChannel], outputs: [outputChannel], kernel: outputChannel };
   }
 

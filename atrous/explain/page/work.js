@@ -66,7 +66,7 @@ const Work = (() => {
     if (row.className !== look) row.className = look;
     [0, 1, 2, 4].forEach((i) => put(cells[i], texts[i]));
     put(number, texts[3]);
-    bar.style.width = `${Math.round(share * 100)}%`;
+    bar.style.width = `calc(${share.toFixed(3)} * (100% - 12px))`;
     bar.className = negative ? "bar negative" : "bar";
   }
 
@@ -89,10 +89,20 @@ const Work = (() => {
     const value = model.output(cursor.channel, cursor.position);
     put(parts.index, name("y", [cursor.channel, ...cursor.position]));
     put(parts.value, product === null ? write(value) : write(terms[product]?.sum ?? 0));
-    equation(terms, write, bias, total, value);
+    parts.value.className = product === null ? "" : "part";
+    if (product === null) equation(terms, write, bias, total, value);
+    else addition(terms, write, product);
     put(parts.sentence, Words.say(product === null ? "work.sum" : "work.soFar", { count: terms.length, done: (product ?? 0) + 1 }));
     heads(["work.input", "work.x", "work.w", "work.product", "work.running"]);
     drawTerms(terms, write, product);
+  }
+
+  /** One product more: what there was, what comes, what there is. */
+  function addition(terms, write, product) {
+    const { x, w, sum } = terms[product];
+    const part = (number) => (number < 0 ? `(${write(number)})` : write(number));
+    const before = product ? `${write(terms[product - 1].sum)} + ` : "";
+    put(parts.equation, `${before}${part(x)}·${part(w)} = ${write(sum)}`);
   }
 
   function equation(terms, write, bias, total, value) {
@@ -137,6 +147,7 @@ const Work = (() => {
     const write = (value) => Numbers.write(value, places);
     put(parts.index, name("x", [cursor.channel, ...cursor.position]));
     put(parts.value, write(x));
+    parts.value.className = "";
     const outputs = new Set(terms.map((one) => [one.channel, ...one.position].join())).size;
     put(parts.equation, Words.say(outputs ? "work.reach" : "work.reachNone", { outputs }));
     put(parts.sentence, outputs ? Words.say(model.layer.transposed ? "work.reverseTransposed" : "work.reverse") : "");
