@@ -77,7 +77,7 @@ def after(
     module: Module, field: Field | None, input: Tensor, output: Tensor
 ) -> Field | None:
     """The field after a module, None where it is not known."""
-    if field is None:
+    if field is None or not field.size:
         return None
     rank = len(field.size)
     if isinstance(module, POINTWISE):
@@ -93,16 +93,19 @@ def after(
             hole * (cells - 1) + 1 for hole, cells in zip(holes, kernel, strict=True)
         ]
         return field.then(spans, spread(module.stride or kernel, rank))
-    ratios = [
-        Fraction(before, now)
-        for before, now in zip(input.shape[-rank:], output.shape[-rank:], strict=True)
-    ]
     if isinstance(module, pooling._AdaptiveAvgPoolNd | pooling._AdaptiveMaxPoolNd):
+        ratios = _ratios(rank, input, output)
         return field.then([_bin(ratio) for ratio in ratios], ratios)
     if isinstance(module, upsampling.Upsample):
         taps = [1 + MORE.get(module.mode, 1)] * rank
-        return field.then(taps, ratios)
+        return field.then(taps, _ratios(rank, input, output))
     return None
+
+
+def _ratios(rank: int, input: Tensor, output: Tensor) -> list[Fraction]:
+    """Cells of the input for one of the output, along each axis."""
+    sizes = zip(input.shape[-rank:], output.shape[-rank:], strict=True)
+    return [Fraction(before, now) for before, now in sizes]
 
 
 def _bin(ratio: Fraction) -> int:

@@ -98,23 +98,29 @@ def _notes(working: Working) -> list[str]:
         notes.append(f"Dashed cells are the border: {means}.")
     if any(unread(setting, working.size)):
         notes.append("Struck through: no output reads these cells.")
-    left_out = []
+    if setting.groups > 1 and setting.rank < 3:
+        notes.append("Empty weights do not exist: the groups keep the channels apart.")
+    if setting.transposed and set(setting.stride) != {1} and setting.rank < 3:
+        notes.append("Empty products: taps that the stride leads past every input.")
+    parts = _parts(working)
+    if parts:
+        notes.append(f"A part is drawn: {', '.join(parts)}.")
+    return notes
+
+
+def _parts(working: Working) -> list[str]:
+    """Of what is not drawn whole, how much is."""
+    setting, parts = working.setting, []
     for name, channels, ranges in (
         ("input", working.inputs, working.ranges),
         ("output", working.outputs, working.results),
     ):
         shape = working.arrays[name].shape
         if len(channels) < shape[0]:
-            left_out.append(f"{len(channels)} of {shape[0]} {name} channels")
+            parts.append(f"{len(channels)} of {shape[0]} {name} channels")
         axes = zip(setting.axes, shape[1:], ranges[3 - setting.rank :], strict=True)
         for axis, cells, drawn in axes:
             inside = [cell for cell in drawn if 0 <= cell < cells]
             if len(inside) < cells:
-                left_out.append(
-                    f"{name} {axis} {drawn[0]} to {drawn[-1]} of {cells}".replace(
-                        "-", "−"
-                    )
-                )
-    if left_out:
-        notes.append(f"A part is drawn: {', '.join(left_out)}.")
-    return notes
+                parts.append(f"{name} {axis} {inside[0]} to {inside[-1]} of {cells}")
+    return parts

@@ -86,7 +86,8 @@ class Summary:
 
         Raises KeyError if there is no such convolution.
         """
-        names = [row.name for row in self.rows if row.layer is not None]
+        calls = [row.name for row in self.rows if row.layer is not None]
+        names = list(dict.fromkeys(calls))
         if name is None and names:
             name = names[0]
         if name not in names:
