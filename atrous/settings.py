@@ -48,8 +48,19 @@ def get_float32_matmul_precision() -> str:
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Accepted: every operation gives the same bits on every run, always."""
+    """Whether machines with the same instructions must give the same bits.
+
+    On one machine every run gives the same, always. Where a convolution's fastest
+    schedule is measured (see compiler/choice.py) another machine may take another; with
+    `mode` nothing is measured.
+    """
+    from .compiler import choice
+
+    choice.measured = not mode
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    return True
+    """Whether `use_deterministic_algorithms(True)` is in force."""
+    from .compiler import choice
+
+    return not choice.measured

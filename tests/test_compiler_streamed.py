@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_compiler_conv import laid_out, operands, spec, spills
 
-from atrous.compiler import memory, reference, target
+from atrous.compiler import choice, memory, reference, target
 from atrous.compiler.convolution import convolve
 from atrous.compiler.schedules import conv_streamed
 from atrous.compiler.schedules.streamed_products import Dots, Outer, Spread, Tile
@@ -24,7 +24,7 @@ TARGETS = [
 def pinned(monkeypatch):
     """This schedule alone, also where there are few weights, on memory that is NaN
     where nothing was written."""
-    monkeypatch.setenv("ATROUS_SCHEDULE", conv_streamed.NAME)
+    monkeypatch.setenv("ATROUS_SCHEDULE", choice.STREAMED)
     monkeypatch.setattr(conv_streamed, "FEWEST_WEIGHTS", 1)
     monkeypatch.setattr(memory, "POISON", True)
 
@@ -58,7 +58,7 @@ def test_against_the_definition(name, solves, on):
     if solves == "w":
         problem = replace(problem, bias=False, activation=None)
     problem = replace(problem, solves=solves)
-    assert conv_streamed.chosen(problem)
+    assert conv_streamed.handles(problem)
     for dtype, error in (("float32", 1e-5), ("float64", 1e-14)):
         problem = replace(problem, dtype=dtype)
         known = operands(problem)
@@ -73,16 +73,14 @@ def test_against_the_definition(name, solves, on):
             np.testing.assert_allclose(got, want, error, error * np.abs(want).max())
 
 
-def test_when_it_is_chosen(monkeypatch):
+def test_what_it_handles(monkeypatch):
     monkeypatch.undo()
-    assert conv_streamed.chosen(spec((2, 512, 2, 2, 2), 512, 3, padding=1))
-    assert conv_streamed.chosen(spec((1, 512, 7, 7), 512, 3, padding=1))
-    assert not conv_streamed.chosen(spec((1, 64, 56, 56), 64, 3, padding=1))
-    assert not conv_streamed.chosen(spec((1, 4, 2, 2), 8, 3, padding=1))
-    # patches of 41 MB
-    assert not conv_streamed.chosen(spec((2, 1024, 6, 6, 6), 1024, 3, padding=1))
-    monkeypatch.setenv("ATROUS_SCHEDULE", "direct")
-    assert not conv_streamed.chosen(spec((1, 512, 7, 7), 512, 3, padding=1))
+    assert conv_streamed.handles(spec((2, 512, 2, 2, 2), 512, 3, padding=1))
+    assert conv_streamed.handles(spec((1, 512, 7, 7), 512, 3, padding=1))
+    assert not conv_streamed.handles(spec((1, 64, 56, 56), 64, 3, padding=1))
+    assert not conv_streamed.handles(spec((1, 4, 2, 2), 8, 3, padding=1))
+    # patches of 48 MB
+    assert not conv_streamed.handles(spec((2, 1024, 6, 6, 6), 1024, 3, padding=1))
 
 
 @pytest.mark.parametrize("on", ["avx512", "avx2"])

@@ -61,10 +61,8 @@ def kernel(
 
 
 def _load(key: tuple, build: Callable[[Target], Kernel], target: Target) -> int:
-    text = f"{key!r} {target.name} {target.key} {_source_version()}"
-    name = hashlib.sha256(text.encode()).hexdigest()[:40]
-    place = folder()
-    path = place / name[:2] / f"{name}.o" if place else None
+    path = _path(f"{key!r} {target.name} {target.key}")
+    path = path and path.with_suffix(".o")
     code = _read(path)
     if code is not None:
         try:
@@ -74,6 +72,24 @@ def _load(key: tuple, build: Callable[[Target], Kernel], target: Target) -> int:
     code = jit.assemble(build(target).ir, target)
     _write(path, code)
     return jit.link(code, Emitter.SYMBOL)[0]
+
+
+def recall(key: str) -> str | None:
+    """What `keep` has kept under `key`, by this version of the compiler."""
+    text = _read(_path(key))
+    return None if text is None else text.decode()
+
+
+def keep(key: str, text: str) -> None:
+    """Keep a short text between processes."""
+    _write(_path(key), text.encode())
+
+
+def _path(key: str) -> Path | None:
+    """The file of a key, without its suffix, which says what is in it."""
+    name = hashlib.sha256(f"{key} {_source_version()}".encode()).hexdigest()[:40]
+    place = folder()
+    return place / name[:2] / name if place else None
 
 
 def _read(path: Path | None) -> bytes | None:

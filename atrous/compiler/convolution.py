@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from . import cache, memory
+from .choice import DIRECT, STREAMED, WINOGRAD, choose
 from .launch import address, remember
 from .recording import Recorder, Recording, StandIn
 from .schedules import (
@@ -22,6 +23,7 @@ from .schedules import (
     conv_direct,
     conv_dots,
     conv_grouped,
+    conv_streamed,
     conv_weights,
     conv_winograd,
 )
@@ -110,11 +112,11 @@ class Convolution:
         result = self._result()
         arrays.append(result)
         if recording is None:
-            recording = remember(self._recordings, key, self._recorded(arrays, target))
+            recording = remember(self._recordings, key, self._chosen(arrays, target))
         if recording(*arrays):
-            key = (*key, "direct")
+            key = (*key, DIRECT)
             recording = self._recordings.get(key) or remember(
-                self._recordings, key, self._recorded(arrays, target, direct=True)
+                self._recordings, key, self._recorded(arrays, target, DIRECT)
             )
             recording(*arrays)
         return result
@@ -123,13 +125,27 @@ class Convolution:
         """Whether some array's strides are no whole elements."""
         return any(step & self._within for array in arrays for step in array.strides)
 
-    def _recorded(self, arrays, target: Target, direct: bool = False) -> Recording:
+    def _chosen(self, arrays, target: Target) -> Recording:
+        """What to do by the schedule that is fastest."""
+        recordings: dict[str, Recording] = {}
+
+        def recorded(schedule: str) -> Recording:
+            if schedule not in recordings:
+                recordings[schedule] = self._recorded(arrays, target, schedule)
+            return recordings[schedule]
+
+        strides = tuple(array.strides for array in arrays)
+        return recorded(
+            choose(self.spec, strides, target, lambda name: recorded(name)(*arrays))
+        )
+
+    def _recorded(self, arrays, target: Target, schedule: str) -> Recording:
         """What to do with arrays that lie as these: operands, bias, result."""
         recorder = Recorder(target)
         first, second, *more = map(recorder.given, arrays)
         given = dict(zip(self.known, (first, second), strict=True))
         bias = more[0] if len(more) > 1 else None
-        _solve(self.spec, given, bias, more[-1], direct)
+        _solve(self.spec, given, bias, more[-1], schedule)
         return recorder.recording()
 
 
@@ -173,29 +189,31 @@ def _in_squares(taps: Taps, winograd: bool) -> bool:
 
 
 def _solve(
-    spec: ConvSpec, given: dict[str, StandIn], bias, result: StandIn, direct: bool
+    spec: ConvSpec, given: dict[str, StandIn], bias, result: StandIn, schedule: str
 ) -> None:
-    """Record what writes the operand that `spec.solves` names; `direct` rules out
-    schedules that may fail."""
-    if result.size:
+    """Record what writes the operand that `spec.solves` names."""
+    if result.size and schedule == STREAMED and conv_streamed.handles(spec):
+        of = {**given, spec.solves: result}
+        conv_streamed.solve(spec, of["x"], of["w"], of["y"], bias)
+    elif result.size:
         solve = {"y": _solve_y, "x": _solve_x, "w": _solve_w}[spec.solves]
-        solve(spec, given, bias, result, direct)
+        solve(spec, given, bias, result, schedule)
 
 
-def _solve_y(spec: ConvSpec, given, bias, y: StandIn, direct: bool) -> None:
+def _solve_y(spec: ConvSpec, given, bias, y: StandIn, schedule: str) -> None:
     w = _groups(spec, given["w"])
-    _tap_convolution(forward(spec), given["x"], w, bias, y, direct)
+    _tap_convolution(forward(spec), given["x"], w, bias, y, schedule)
 
 
-def _solve_x(spec: ConvSpec, given, bias, x: StandIn, direct: bool) -> None:
+def _solve_x(spec: ConvSpec, given, bias, x: StandIn, schedule: str) -> None:
     if spec.border != "zeros" and any(a or b for a, b in spec.padding):
-        _fold_border(spec, given, bias, x, direct)
+        _fold_border(spec, given, bias, x, schedule)
     elif _tiles_rows(spec):
-        _solve_x_by_rows(spec, given, bias, x, direct)
+        _solve_x_by_rows(spec, given, bias, x, schedule)
     else:
         w = _groups(spec, given["w"]).swapaxes(1, 2)
         for taps in input_gradient(spec):
-            _tap_convolution(taps, given["y"], w, bias, x, direct)
+            _tap_convolution(taps, given["y"], w, bias, x, schedule)
 
 
 def _tiles_rows(spec: ConvSpec) -> bool:
@@ -210,7 +228,7 @@ def _tiles_rows(spec: ConvSpec) -> bool:
     )
 
 
-def _solve_x_by_rows(spec: ConvSpec, given, bias, x: StandIn, direct: bool) -> None:
+def _solve_x_by_rows(spec: ConvSpec, given, bias, x: StandIn, schedule: str) -> None:
     """x where `_tiles_rows`: the phases of a row are channels that lie side by side."""
     phases, size = spec.stride[-1], spec.size[-1]
     folded = replace(
@@ -228,10 +246,10 @@ def _solve_x_by_rows(spec: ConvSpec, given, bias, x: StandIn, direct: bool) -> N
     batch, channels, *size = folded.shapes["x"]
     wide = np.moveaxis(x, 1, -1).reshape(batch, *size, channels)
     wide = np.moveaxis(wide, -1, 1)
-    _solve(folded, {"w": w, "y": given["y"]}, bias, wide, direct)
+    _solve(folded, {"w": w, "y": given["y"]}, bias, wide, schedule)
 
 
-def _solve_w(spec: ConvSpec, given, bias, w: StandIn, direct: bool) -> None:
+def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
     """The weight gradient; w is contiguous."""
     if not given["x"].size or not given["y"].size:
         w.fill(0)
@@ -239,7 +257,7 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, direct: bool) -> None:
     taps, recorder = forward(spec), w.recorder
     target = recorder.target
     sliding = next((s for s in SLIDING if s.handles(taps, target)), None)
-    winograd = not direct and conv_winograd.chosen(taps)
+    winograd = schedule == WINOGRAD and conv_winograd.handles(taps)
     x = _readable(given["x"], squares=_in_squares(taps, winograd))
     y = _readable(given["y"], dense=bool(sliding) or taps.channels > 1)
     if winograd:
@@ -272,7 +290,7 @@ def _groups(spec: ConvSpec, w: StandIn) -> StandIn:
 
 
 def _tap_convolution(
-    taps: Taps, source: StandIn, w: StandIn, bias, result: StandIn, direct: bool
+    taps: Taps, source: StandIn, w: StandIn, bias, result: StandIn, schedule: str
 ) -> None:
     """Write one phase of the result. `w` is (groups, channels, source channels, *k)."""
     if not taps.pixels or not taps.batch:
@@ -280,7 +298,7 @@ def _tap_convolution(
     if not taps.taps or not taps.source_channels or not source.size:
         _without_source(taps, bias, result)
         return
-    winograd = not direct and conv_winograd.chosen(taps)
+    winograd = schedule == WINOGRAD and conv_winograd.handles(taps)
     source = _readable(source, squares=_in_squares(taps, winograd))
     picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
     w = w[tuple(picked)]
@@ -362,7 +380,7 @@ def _activated(expr: tuple, activation: str | None) -> tuple:
     return expr if activation is None else ("where", ("lt", expr, zero), zero, expr)
 
 
-def _fold_border(spec: ConvSpec, given, bias, result: StandIn, direct: bool) -> None:
+def _fold_border(spec: ConvSpec, given, bias, result: StandIn, schedule: str) -> None:
     """x where the border was read from x itself: solve for the padded grid, then add
     each of its positions to where it was read from."""
     padded_size = tuple(
@@ -379,7 +397,7 @@ def _fold_border(spec: ConvSpec, given, bias, result: StandIn, direct: bool) -> 
     )
     recorder, order = result.recorder, memory.channels_last(result.ndim)
     x = recorder.scratch(flat.shapes["x"], spec.dtype, order)
-    _solve(flat, given, None, x, direct)
+    _solve(flat, given, None, x, schedule)
     for axis, (size, (before, after)) in enumerate(
         zip(spec.size, spec.padding, strict=True), 2
     ):

@@ -13,7 +13,6 @@ c counts (channel in, *tap) and p (image, *position). Where patches read is a ta
 that stride, dilation, padding and border modes are no concern of a kernel's.
 """
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -26,7 +25,6 @@ from ..spec import ConvSpec, border_index
 from ..target import Target
 from .streamed_products import Dots, Outer, Spread, Tile, finished
 
-NAME = "streamed"
 #: Output channels for each output, at least: patches are at most half of w,
 ROWS_A_PATCH = 2
 #: and if they are more bytes than this, at most a quarter.
@@ -52,11 +50,6 @@ def handles(spec: ConvSpec) -> bool:
         and weights >= FEWEST_WEIGHTS
         and patches <= most
     )
-
-
-def chosen(spec: ConvSpec) -> bool:
-    """Whether to solve it so: it is handled, and ATROUS_SCHEDULE names no other."""
-    return handles(spec) and os.environ.get("ATROUS_SCHEDULE", NAME) == NAME
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ A value that is not finite would spread over its tile, so the kernel reports one
 comes out, and the caller solves again directly: NaN and inf are where torch has them.
 """
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -101,23 +100,10 @@ def direct_cost(taps: Taps) -> float:
     return taps.products + PACKED * taps.taps * taps.source_channels * taps.channels
 
 
-@lru_cache(maxsize=4096)
-def faster(taps: Taps) -> bool:
-    """Whether the schedule handles the problem and, by its cost, should compute it."""
-    if not handles(taps):
-        return False
-    tile = choose_sizes(taps)
-    fits = _weight_bytes(taps, tile) <= WEIGHT_BYTES
-    return fits and cost(taps, tile) < GAIN * direct_cost(taps)
-
-
-def chosen(taps: Taps) -> bool:
-    """Whether convolve() takes this schedule: where it is faster, or wherever it can if
-    ATROUS_SCHEDULE is "winograd"; another name there rules it out."""
-    pinned = os.environ.get("ATROUS_SCHEDULE")
-    if pinned:
-        return pinned == "winograd" and handles(taps)
-    return faster(taps)
+def fits(taps: Taps) -> bool:
+    """Whether the schedule handles the problem, with transformed weights of a bounded
+    size."""
+    return handles(taps) and _weight_bytes(taps, choose_sizes(taps)) <= WEIGHT_BYTES
 
 
 def reads_rows(taps: Taps) -> bool:
