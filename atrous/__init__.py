@@ -65,16 +65,9 @@ from .version import __version__
 methods.install()
 globals().update(_NAMES)
 
-from . import nn, optim, utils  # noqa: E402  (they use the names above)
+from . import later, nn, optim, utils  # noqa: E402  (they use the names above)
 from .constants import e, inf, nan, newaxis, pi  # noqa: E402
 from .io import load, save  # noqa: E402
+from .later import find as __getattr__  # noqa: E402
 
-
-def __getattr__(name: str) -> object:
-    """`explain` and `summary`, loaded when they are asked for: few programs draw."""
-    if name not in ("explain", "summary"):
-        raise AttributeError(f"module 'atrous' has no attribute {name!r}")
-    from importlib import import_module
-
-    package = import_module(".explain", __name__)
-    return package if name == "explain" else package.summary
+later.install()

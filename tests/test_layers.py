@@ -18,7 +18,7 @@ LAYERS = [
     {"methods", "linalg"},
     {"nn", "optim", "utils", "io", "volumes"},
     {"explain"},
-    {"cli", "__main__", "__init__"},
+    {"cli", "later", "__main__", "__init__"},
 ]
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 TOP = len(LAYERS) - 1

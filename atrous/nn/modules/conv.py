@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atrous.nn import init
 from atrous.nn.modules.module import Module
@@ -11,9 +11,6 @@ from atrous.nn.modules.sizes import spread
 from atrous.nn.parameter import Parameter
 from atrous.ops import conv, create
 from atrous.tensor import Tensor
-
-if TYPE_CHECKING:
-    from atrous.explain import Explanation
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 PADDING_WORDS = ("valid", "same")
@@ -64,6 +61,7 @@ class _ConvNd(Module):
     padding_mode: str
     weight: Parameter
     bias: Parameter | None
+    explain: Any  # its picture: `atrous.later`
     _reversed_padding_repeated_twice: list[int] | tuple[int, ...]
 
     def __init__(
@@ -186,20 +184,6 @@ class _ConvNd(Module):
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("padding_mode", "zeros")
-
-    def explain(self, x: Tensor | None = None, title: str | None = None) -> Explanation:
-        """The picture of this layer at work on `x`: which cells meet which weights.
-
-        x (in, *sizes) or (batch, in, *sizes), of which the first sample is shown;
-        without x, small whole numbers. A notebook shows the result, and its `save`
-        writes "page.html", "figure.svg" or "figure.png".
-
-        Raises TypeError if `x` is no tensor, RuntimeError if it does not fit.
-        """
-        # The pictures are a layer above this one, and few programs ask for one.
-        from atrous.explain import explain
-
-        return explain(self, x, title)
 
 
 class _Conv(_ConvNd):
