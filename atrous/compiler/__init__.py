@@ -44,6 +44,7 @@ _PLACES = {
     "pool_pick": "pooling",
     "resample": "pooling",
     "resample_gradient": "pooling",
+    "remember": "launch",
     "ConvSpec": "spec",
     "PointwiseSpec": "spec",
     "ReduceSpec": "spec",

@@ -286,7 +286,7 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
 
 def _groups(spec: ConvSpec, w: StandIn) -> StandIn:
     """w as (groups, out / groups, in / groups, *kernel): a view."""
-    return w.reshape(spec.groups, -1, *w.shape[1:])
+    return w.reshape(spec.groups, w.shape[0] // spec.groups, *w.shape[1:])
 
 
 def _tap_convolution(

@@ -82,7 +82,7 @@ class StandIn(np.ndarray):
         except ValueError:  # elements are too far apart
             copy = self.recorder.scratch(self.shape, self.dtype)
             copy[...] = self
-            return copy.reshape(*shape)
+            return super(StandIn, copy).reshape(*shape)
 
     def sum(self, axis=0, **options):
         """The sum over the first axis, added in order."""

@@ -8,13 +8,14 @@ Differentiating one gives the others, to every order: three kernels, never a fou
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
-from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import compiler, dtypes
-from ..autograd import record
+from ..autograd import needs_recording, record
 from ..compiler.spec import BORDERS, ConvSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
@@ -22,6 +23,9 @@ from .arguments import check_tensor
 from .conv_refusals import check_border, check_channels, check_operands, refusal
 from .operands import evaluate
 from .sizes import KERNEL, SPATIAL, at_least, by, per_axis
+
+if TYPE_CHECKING:
+    from ..compiler.convolution import Convolution
 
 __all__ = [
     "conv1d",
@@ -148,15 +152,61 @@ def _call(
     output_padding=0,
     border: str = "zeros",
 ) -> Tensor:
-    """Check, make the spec, solve it."""
-    name = f"conv{'_transpose' if transposed else ''}{rank}d"
-    check_operands(name, rank, input, weight, bias, transposed)
-    if input._array.ndim == rank + 1:
-        single = input.unsqueeze(0)
-        return _call(
-            *(rank, single, weight, bias, stride, padding, dilation, groups),
-            *(transposed, output_padding, border),
-        ).squeeze(0)
+    """Solve the convolution that these arguments describe: the checks and the spec are
+    those of the first call that was alike."""
+    operands = input, weight, bias
+    sizes = stride, padding, dilation, output_padding
+    key = _signature(operands, sizes, rank, groups, transposed, border)
+    found = _known.get(key)
+    if found is None:
+        name = f"conv{'_transpose' if transposed else ''}{rank}d"
+        check_operands(name, rank, *operands, transposed)
+        if input._array.ndim == rank + 1:
+            single = input.unsqueeze(0), weight, bias
+            more = stride, padding, dilation, groups, transposed, output_padding, border
+            return _call(rank, *single, *more).squeeze(0)
+        spec = _spec(name, *operands, *sizes, groups, transposed, border)
+        found = compiler.prepared(spec)
+        if key is not None:
+            compiler.remember(_known, key, found)
+    first, second = (weight, input) if transposed else (input, weight)
+    return contract(found, first, second, bias, "ConvolutionBackward0")
+
+
+#: What calls solved, by their signature.
+_known: dict[tuple | None, Convolution] = {}
+
+
+def _signature(operands, sizes, *more) -> tuple | None:
+    """All that checks and spec of a call depend on; None if it cannot be right."""
+    try:
+        key = [
+            None if each is None else (each._array.shape, each.dtype)
+            for each in operands
+        ]
+        for each in sizes:
+            plain = type(each) is int or type(each) is str
+            key.append(each if plain else tuple(map(operator.index, each)))
+        return (*key, *more)
+    except (AttributeError, TypeError):
+        return None
+
+
+def _spec(
+    name: str,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride,
+    padding,
+    dilation,
+    output_padding,
+    groups: int,
+    transposed: bool,
+    border: str,
+) -> ConvSpec:
+    """The spec of a call, whose operands' types, ranks and dtypes are right."""
+    rank = weight._array.ndim - 2
     if border not in BORDERS:
         raise ValueError(
             f"{name}: padding_mode is one of {', '.join(map(repr, BORDERS))}, not"
@@ -168,20 +218,13 @@ def _call(
     at_least(name, "stride", stride, 1)
     at_least(name, "dilation", dilation, 1)
     padded = _padding(name, padding, stride, dilation, weight)
+    moves = groups, stride, dilation, padded
     if transposed:
         extra = per_axis(name, "output_padding", output_padding, rank)
-        spec = _transposed_spec(
-            name, input, weight, groups, stride, dilation, padded, extra
-        )
-        known = {"w": weight, "y": input}
+        spec = _transposed_spec(name, input, weight, *moves, extra)
     else:
-        spec = _forward_spec(
-            name, input, weight, groups, stride, dilation, padded, border
-        )
-        known = {"x": input, "w": weight}
-    if bias is not None:
-        spec = replace(spec, bias=True)
-    return contract(spec, known, bias, "ConvolutionBackward0")
+        spec = _forward_spec(name, input, weight, *moves, border)
+    return spec if bias is None else replace(spec, bias=True)
 
 
 # Shape rule
@@ -290,33 +333,30 @@ def _padding(name, padding, stride, dilation, weight) -> tuple[tuple[int, int], 
 
 
 def contract(
-    spec: ConvSpec,
-    known: dict[str, Tensor],
+    convolution: Convolution,
+    first: Tensor,
+    second: Tensor,
     bias: Tensor | None = None,
     node: str = "ConvolutionBackwardBackward0",
 ) -> Tensor:
-    """Solve T for the operand `spec.solves`, given the two others; differentiable."""
-    out = _solve(spec, known, bias)
-    names = tuple(known)
+    """Solve T for an operand, given the others in the order x, w, y; differentiable."""
+    out = _solve(convolution, first, second, bias)
+    if not needs_recording((first, second, bias)):
+        return out
 
-    def formula(grad, *saved):
-        of = gradients(spec, dict(zip(names, saved, strict=True)), grad)
-        return (*of.values(), lambda: _over_channels(grad))
+    def formula(grad, first, second):
+        of = dict(zip(convolution.known, (first, second), strict=True))
+        of[convolution.spec.solves] = grad
+        thunks = [_gradient(convolution, name, of) for name in convolution.known]
+        return (*thunks, lambda: _over_channels(grad))
 
-    return record(out, node, (*known.values(), bias), formula, tuple(known.values()))
+    return record(out, node, (first, second, bias), formula, (first, second))
 
 
-def gradients(spec: ConvSpec, known: dict[str, Tensor], grad: Tensor) -> dict:
+def _gradient(convolution: Convolution, name: str, of: dict[str, Tensor]):
     """Every gradient is the same form, solved for another operand; unevaluated."""
-    of = {**known, spec.solves: grad}
-    return {
-        name: partial(
-            contract,
-            replace(spec, solves=name, bias=False),
-            {other: of[other] for other in of if other != name},
-        )
-        for name in known
-    }
+    other = convolution.solving(name)
+    return lambda: contract(other, *[of[known] for known in other.known])
 
 
 def _over_channels(grad: Tensor) -> Tensor:
@@ -333,23 +373,20 @@ def _computed_in(kind: dtypes.dtype) -> str:
     return "float32" if kind.compute == np.float32 else "float64"
 
 
-def _solve(spec: ConvSpec, known: dict[str, Tensor], bias: Tensor | None) -> Tensor:
-    kind = next(iter(known.values())).dtype
-    arrays = {name: _computable(each, spec.dtype) for name, each in known.items()}
-    offset = None if bias is None else _computable(bias, spec.dtype)
-    if all(array.size for array in arrays.values()):
-        array = compiler.convolve(spec, **arrays, bias=offset)
-    else:
-        array = np.zeros(spec.shapes[spec.solves], spec.dtype)
-        if offset is not None:
-            array += offset.reshape(-1, *[1] * spec.rank)
-    out = Tensor._of(array)
+def _solve(
+    convolution: Convolution, first: Tensor, second: Tensor, bias: Tensor | None
+) -> Tensor:
+    spec, kind = convolution.spec, first.dtype
+    arrays = [
+        each._array if each.dtype.name == spec.dtype else _computable(each, spec.dtype)
+        for each in (first, second, bias)
+        if each is not None
+    ]
+    out = Tensor._of(convolution(*arrays))
     return out if out.dtype is kind else evaluate(("operand", 0), (out,), None, kind)
 
 
 def _computable(tensor: Tensor, name: str) -> np.ndarray:
     """The values in the dtype that they are computed in."""
-    if tensor.dtype.name == name:
-        return tensor._array
     kind = dtypes.BY_NAME[name]
     return evaluate(("operand", 0), (tensor,), None, kind)._array
