@@ -70,7 +70,7 @@ def choose(
     spec: ConvSpec,
     strides: tuple[tuple[int, ...], ...],
     target: Target,
-    run: Callable[[str], None],
+    run: Callable[[str], object],
 ) -> str:
     """The schedule for operands of these strides; `run` solves the problem with one."""
     names = candidates(spec)
@@ -87,7 +87,7 @@ def choose(
     return found
 
 
-def _fastest(names: tuple[str, ...], run: Callable[[str], None]) -> str:
+def _fastest(names: tuple[str, ...], run: Callable[[str], object]) -> str:
     """The name whose run takes least; they take turns, after one run each."""
     least = dict.fromkeys(names, float("inf"))
     for name in names:

@@ -108,7 +108,8 @@ class Convolution:
         if (address(first) | address(second)) & self._within or (
             recording is None and self._between_elements(arrays)
         ):
-            return self(*[array.copy() for array in arrays], target=target)
+            first, second, *more = [array.copy() for array in arrays]
+            return self(first, second, *more, target=target)
         result = self._result()
         arrays.append(result)
         if recording is None:
@@ -243,8 +244,8 @@ def _solve_x_by_rows(spec: ConvSpec, given, bias, x: StandIn, schedule: str) -> 
         repeated = x.recorder.scratch((phases, spec.in_channels), x.dtype)
         repeated[...] = bias
         bias = repeated.reshape(-1)
-    batch, channels, *size = folded.shapes["x"]
-    wide = np.moveaxis(x, 1, -1).reshape(batch, *size, channels)
+    batch, channels, *sizes = folded.shapes["x"]
+    wide = np.moveaxis(x, 1, -1).reshape(batch, *sizes, channels)
     wide = np.moveaxis(wide, -1, 1)
     _solve(folded, {"w": w, "y": given["y"]}, bias, wide, schedule)
 
@@ -263,8 +264,8 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
     if winograd:
         conv_winograd.weight_gradient(taps, x, _elements(x, 1), y, _elements(y, 1), w)
         return
-    schedule = sliding.gradient_plan if sliding else conv_weights.plan
-    plan = schedule(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
+    planned = sliding.gradient_plan if sliding else conv_weights.plan
+    plan = planned(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
     sums = recorder.scratch(plan.sums_shape, spec.dtype)
     kernel, blocks = plan.kernel, plan.blocks
     recorder.launch(

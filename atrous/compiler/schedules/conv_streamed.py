@@ -80,7 +80,7 @@ def tables(spec: ConvSpec, x: tuple[int, ...], y: tuple[int, ...]) -> Tables:
     read += np.arange(spec.batch)[:, None]
     place = np.arange(spec.batch) * y[0]
     for axis, (size, count, kernel, stride, dilation, padding) in enumerate(axes, 2):
-        index = border_index(size, *padding, spec.border)
+        index = border_index(size, padding[0], padding[1], spec.border)
         along = index[stride * np.arange(count)[:, None] + dilation * np.arange(kernel)]
         inner = read[:, None, :, None] * size + along[None, :, None, :]
         beyond = (read[:, None, :, None] < 0) | (along[None, :, None, :] < 0)
@@ -188,8 +188,8 @@ class Fold:
         x = x + e.load(positions + e.chunk)
         with e.loop("channel", channels) as channel:
             source = patches + channel.index * taps
-            total = [e.zero(self.dtype)]
-            with e.loop("copy", last, start=first, carry=total) as copy:
+            zero = [e.zero(self.dtype)]
+            with e.loop("copy", last, start=first, carry=zero) as copy:
                 value = e.load(source + e.load(copies + copy.index))
                 copy.carry = [copy.carry[0] + value]
             total = copy.carry[0]

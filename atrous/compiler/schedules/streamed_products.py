@@ -65,7 +65,7 @@ class _Writer(Emitter):
     def each_tile(self, body) -> None:
         """`body(patch, width)` for tiles that cover all patches once."""
         tile = self.tile
-        spans = [(tile.width, self.in_wider, self.count)]
+        spans: list[tuple] = [(tile.width, self.in_wider, self.count)]
         if tile.wider:
             spans.insert(0, (tile.width + 1, 0, self.in_wider))
         for width, start, stop in spans:
