@@ -192,6 +192,24 @@ def test_softmax(log):
     skip_unless_run()
 
 
+@pytest.mark.parametrize("shape", [(9, 40), (2, 4, 5, 11)])
+def test_likelihood(shape):
+    x = values(*shape)
+    classes = np.arange(x.size // shape[1]).reshape(shape[0], *shape[2:]) % shape[1]
+    losses, _ = compiler.likelihood(x, classes, None, ignored=1, each=True)
+    logs = reference.softmax(x.astype("f8"), 1, True)
+    picked = np.take_along_axis(logs, classes[:, None], 1)[:, 0]
+    asked = classes != 1
+    agree(losses, np.where(asked, -picked, 0), 40)
+    grad = np.ones(classes.shape, "f4")
+    back = compiler.likelihood_gradient(
+        x, classes, None, grad, divisor=np.array(2.0), ignored=1
+    )
+    hit = np.arange(shape[1]).reshape(-1, *[1] * (x.ndim - 2)) == classes[:, None]
+    agree(back, (np.exp(logs) - hit) * asked[:, None] / 2, 40)
+    skip_unless_run()
+
+
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_pools(kind):
     x = values(2, 5, 9, 11)
@@ -234,7 +252,8 @@ FAMILIES = {
     "reduce",
     "softmax",
     "pool",
-    "band",
+    "resample",
+    "likelihood",
 }
 
 

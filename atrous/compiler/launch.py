@@ -66,9 +66,7 @@ class Launch:
             arrays = list(arrays)
             for repeat in self.repeats:
                 arrays[repeat.index] = repeat.copy(arrays[repeat.index])
-        arguments = [address(array) for array in arrays]
-        arguments += [address(array) for array in results]
-        arguments += self.numbers
+        arguments = [*map(address, arrays), *map(address, results), *self.numbers]
         for index, dtype in slots:
             arguments.append(
                 bits(scalars[index], "bool" if dtype == "truth" else dtype)

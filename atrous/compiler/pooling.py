@@ -1,10 +1,9 @@
-"""Pooling and resampling of NumPy arrays, and their gradients.
+"""Pooling of NumPy arrays, and its gradients.
 
     y, indices = pool_forward(spec, x)          indices of maxima, int64, as torch's
     y = pool_forward(spec, x, None)             maxima alone, without indices
     gx = pool_gradient(spec, grad, indices)     indices only of maxima
     y = pool_pick(spec, x, indices)             the gradient's gradient
-    y = resample(spec, x)                       and resample_gradient(spec, grad)
 
 Results lie channels-last.
 """
@@ -19,10 +18,9 @@ import numpy as np
 from . import cache, memory
 from .elementwise import dtype_name, pointwise, walk_of
 from .launch import Launch, remember
-from .layout import CHUNK, blocks, broadcast_strides, collapse, memory_order, pieces
-from .resampling import Band, bands
-from .schedules.pool import BandKernel, PoolKernel
-from .spec import PoolSpec, ResampleSpec
+from .layout import blocks, broadcast_strides, pieces
+from .schedules.pool import PoolKernel
+from .spec import PoolSpec
 
 #: Windows of at most so many elements are unrolled.
 UNROLLED = 16
@@ -198,69 +196,3 @@ def _kernel(key: PoolKernel) -> int:
         return schedule.build(key, target)
 
     return cache.kernel(("pool", key), build)
-
-
-# ------------------------------------------------------------------ resampling
-
-
-def resample(spec: ResampleSpec, x: np.ndarray, dtype: str | None = None):
-    """Interpolate (batch, channels, *size) to (batch, channels, *output)."""
-    for axis, band in enumerate(bands(spec)):
-        x = _banded(x, axis + 2, band, dtype)
-    return x
-
-
-def resample_gradient(spec: ResampleSpec, grad: np.ndarray, dtype: str | None = None):
-    """The transpose: (batch, channels, *output) -> (batch, channels, *size)."""
-    for axis, band in reversed(list(enumerate(bands(spec)))):
-        grad = _banded(grad, axis + 2, band.transposed(), dtype)
-    return grad
-
-
-def _banded(x: np.ndarray, axis: int, band: Band, dtype: str | None) -> np.ndarray:
-    """The matrix `band` applied along one axis."""
-    shape = (*x.shape[:axis], band.rows, *x.shape[axis + 1 :])
-    y = _empty(shape, x.dtype)
-    if y.size == 0:
-        return y
-    strides = broadcast_strides(x, x.shape), broadcast_strides(y, shape)
-    name = dtype or dtype_name(x)
-    key = name, shape, strides, axis, band.weights.shape[1], cache.here().name
-    launch = _launches.get(key)
-    if launch is None:
-        launch = _band_launch(name, shape, strides, axis, band.weights.shape[1])
-        remember(_launches, key, launch)
-    launch((x, y), (band.table, band.weights))
-    return y
-
-
-def _band_launch(dtype: str, shape, strides, axis: int, taps: int) -> Launch:
-    """Loops over the kept dimensions, merged, and the rows of the band."""
-    order = memory_order(len(shape), strides[::-1])
-    ahead = [a for a in order if a != axis]
-    kept, walks = collapse(
-        tuple([shape[a] for a in ahead]),
-        tuple([tuple([walk[a] for a in ahead]) for walk in strides]),
-    )
-    if not kept:
-        kept, walks = (1,), ((0,), (1,))
-    rows = shape[axis]
-    key = BandKernel(dtype, len(kept), (walk_of(walks[0][-1]), walk_of(walks[1][-1])))
-    sizes = (*kept, rows)
-    lengths = (*blocks(kept, max(1, CHUNK // rows), 64), rows)
-    counts = pieces(sizes, lengths)
-    numbers = [*sizes, *lengths, *counts]
-    for walk, whole in zip(walks, strides, strict=True):
-        numbers += (*walk, whole[axis])
-    return Launch(_band_kernel(key), [*numbers, taps], prod(counts))
-
-
-def _band_kernel(key: BandKernel) -> int:
-    """The address of a band's kernel."""
-
-    def build(target):
-        from .schedules import pool as schedule
-
-        return schedule.build_band(key, target)
-
-    return cache.kernel(("band", key), build)

@@ -16,7 +16,7 @@ anywhere, and the order of additions is fixed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..emit import Emitter, Kernel, Value
 from ..expression import register
@@ -349,67 +349,3 @@ def _average_gradient(b: _Builder) -> None:
         b.channels(body)
 
     b.places(place)
-
-
-@dataclass(frozen=True)
-class BandKernel:
-    """A banded matrix applied along one axis: its dtype, kept dimensions and walks."""
-
-    dtype: str
-    kept: int
-    walks: tuple[str, str]
-
-
-def build_band(key: BandKernel, target: Target) -> Kernel:
-    """y[…, o] = Σ weights[o, t] · x[…, first[o] + t] over the band's `count[o]` taps.
-
-    Lanes run along the last kept dimension. Arguments: addresses of x, of y, of the
-    table of (first, count) and of the weights (float64); sizes, lengths and numbers of
-    blocks of the kept dimensions and of o; strides of x and of y; taps in a row.
-    """
-    e = Emitter("band", target)
-    dims = key.kept + 1
-    first = 4 + 3 * dims
-    x, y = (
-        Operand(
-            e.pointer(i, stored(key.dtype), "xy"[i]),
-            key.dtype,
-            [e.argument(first + i * dims + a) for a in range(dims)],
-            walk,
-            key.kept - 1,
-        )
-        for i, walk in enumerate(key.walks)
-    )
-    table = e.pointer(2, "int64", "taps")
-    weights = e.pointer(3, "float64", "weights")
-    width = e.argument(first + 2 * dims)
-    spans = box(e, 4, dims)
-    wide = register(key.dtype)
-    lanes = target.lanes(e.type(wide).itemsize)
-    masked = has_masks(target, [key.dtype]) and key.walks[1] == "unit"
-
-    def output(x: Operand, y: Operand, o: Value) -> None:
-        start, count = (e.load(e.at(table, (o, 2), column)) for column in (0, 1))
-        row = e.at(weights, (o, width))
-
-        def body(index: Value, lanes: int, left: Value | None) -> None:
-            with e.loop("tap", count, carry=[e.zero(wide, lanes)]) as t:
-                weight = e.cast(e.load(e.at(row, t.index)), wide)
-                there = x.moved(e, start + t.index, key.kept)
-                value = load(e, there, index, lanes, left)
-                t.carry = [e.fma(value, e.splat(weight, lanes), t.carry[0])]
-            there = replace(y, pointer=e.at(y.pointer, (o, y.strides[key.kept])))
-            store(e, t.carry[0], there, index, left)
-
-        along(e, spans[key.kept - 1], lanes, masked, body)
-
-    def outer(x: Operand, y: Operand, axis: int) -> None:
-        if axis == key.kept - 1:
-            with e.loop("o", spans[-1][1], start=spans[-1][0]) as o:
-                output(x, y, o.index)
-            return
-        with e.loop(f"kept{axis}", spans[axis][1], start=spans[axis][0]) as d:
-            outer(x.moved(e, d.index, axis), y.moved(e, d.index, axis), axis + 1)
-
-    outer(x, y, 0)
-    return e.finish()
