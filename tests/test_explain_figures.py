@@ -105,7 +105,11 @@ def test_the_sum_in_words_is_the_output(layer, size, at):
     )
     left, *middle, right = line.split(" = ")
     assert left == f"output[{', '.join(map(str, at))}]"
-    terms = re.sub(r"\([^)]*\)", "", middle[0]).replace("− ", "+ −").split("+")
+    terms = (
+        re.sub(r"\([^)]*\)", "", middle[0] if middle else right)
+        .replace("− ", "+ −")
+        .split("+")
+    )
     values = [float(term.strip().replace("−", "-")) for term in terms if term.strip()]
     value = float(right.replace("−", "-"))
     assert abs(sum(values) - value) < 1e-4 * (len(values) + 1)
@@ -156,5 +160,5 @@ def test_whole_numbers_stay_whole():
     y = atrous.tensor([[0.0, -1]]).numpy()
     arrays = {"input": x, "weight": w, "bias": None, "output": y}
     texts = words(figure(setting, arrays, (0, 1)).svg())
-    assert "output[0, 1] = −1 = −1" in texts
+    assert "output[0, 1] = −1" in texts
     assert not any("." in text for text in texts if NUMBER.fullmatch(text))

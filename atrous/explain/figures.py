@@ -83,9 +83,11 @@ def _terms(working: Working) -> str:
         terms.append(f"{written(total, whole)} ({len(rest)} more channels)")
     if working.bias is not None:
         terms.append(f"{written(working.bias, working.bias.is_integer())} (bias)")
-    left = " + ".join(terms).replace("+ −", "− ")
     place = ", ".join(map(str, working.cell))
     value = written(working.value, is_whole(working.arrays["output"]))
+    if terms == [value]:
+        return f"output[{place}] = {value}"
+    left = " + ".join(terms).replace("+ −", "− ")
     return f"output[{place}] = {left} = {value}"
 
 
