@@ -31,8 +31,8 @@ ROWS_A_PATCH = 2
 MOST_BYTES = 32 << 20
 #: From this many weights on, they are what costs.
 FEWEST_WEIGHTS = 1 << 16
-#: The rows of a tile, at most.
-FEWEST_ROWS = 6
+#: Channels that are unfolded together.
+TOGETHER = 8
 #: Into how many chunks rows of w are shared out.
 CHUNKS = 32
 #: The offset of a position beyond a border of zeros.
@@ -46,7 +46,7 @@ def handles(spec: ConvSpec) -> bool:
     most = max(weights * ITEMSIZES[spec.dtype] // 4, MOST_BYTES)
     return (
         spec.groups == 1
-        and outputs * ROWS_A_PATCH <= spec.out_channels >= FEWEST_ROWS
+        and outputs * ROWS_A_PATCH <= spec.out_channels
         and weights >= FEWEST_WEIGHTS
         and patches <= most
     )
@@ -135,6 +135,8 @@ def solve(spec: ConvSpec, x, w, y, bias) -> None:
     terms = spec.in_channels * taps
     streamed = (w, y, patches, table.places, bias)
     sizes = (terms, row, count, in_wider, spec.out_channels, share, y_strides[1])
+    most = recorder.target.l2 * 3 // 4 // (count * patches.itemsize)
+    sizes += (max(1, most // tile.columns) * tile.columns,)
     if spec.solves == "y":
         launch(Dots(tile, *epilogue), streamed, sizes, shares)
     elif spec.solves == "w":
@@ -158,15 +160,19 @@ class Unfold:
         reads = e.pointer(2, "int64", "reads")
         channels, taps, x_channel, pitch = (e.argument(i) for i in range(3, 7))
         patch, reads = patches + e.chunk * pitch, reads + e.chunk * taps
-        with e.loop("channel", channels) as channel:
-            source = x + channel.index * x_channel
-            to = patch + channel.index * taps
-            with e.loop("tap", taps) as tap:
-                read = e.load(reads + tap.index)
-                outside = e.compare("==", read, OUTSIDE)
-                value = e.load(source + e.select(outside, 0, read))
-                value = e.select(outside, e.zero(self.dtype), value)
-                e.store(value, to + tap.index)
+        whole = channels // TOGETHER * TOGETHER
+        for count, first, last in ((TOGETHER, 0, whole), (1, whole, channels)):
+            with e.loop("channel", last, start=first, step=count) as channel:
+                source = x + channel.index * x_channel
+                to = patch + channel.index * taps
+                with e.loop("tap", taps) as tap:
+                    read = e.load(reads + tap.index)
+                    outside = e.compare("==", read, OUTSIDE)
+                    place = source + e.select(outside, 0, read)
+                    for n in range(count):
+                        value = e.load(place + x_channel * n)
+                        value = e.select(outside, e.zero(self.dtype), value)
+                        e.store(value, to + (taps * n + tap.index))
         return e.finish()
 
 

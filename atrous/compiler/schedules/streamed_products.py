@@ -8,6 +8,7 @@ by four, or five by two where registers are few.
     Spread    patches[p, c]   long patches × short vectors, for each o: splat(y) · w
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from ..emit import ITEMSIZES, Emitter, Kernel, Value
@@ -59,6 +60,7 @@ class _Writer(Emitter):
         self.in_wider = self.argument(8, "wider")
         self.rows, share = self.argument(9, "rows"), self.argument(10, "share")
         self.y_channel = self.argument(11, "y channel")
+        self.block = self.argument(12, "block")
         self.first = self.chunk * share
         self.last = self.minimum(self.first + share, self.rows)
 
@@ -72,19 +74,25 @@ class _Writer(Emitter):
             with self.loop("patch", stop, start=start, step=width) as patch:
                 body(patch.index, width)
 
-    def each_row_tile(self, rows: int, body) -> None:
-        """`body(row)` for tiles of so many rows of w; the last may repeat some."""
-        with self.loop("row", self.last, start=self.first, step=rows) as row:
-            body(self.minimum(row.index, self.rows - rows))
+    def each_block(self, body) -> None:
+        """`body(first, last)` for blocks of columns of w: their patches stay in L2."""
+        with self.loop("block", self.terms, step=self.block) as block:
+            last = self.minimum(block.index + self.block, self.terms)
+            body(block.index, last)
 
-    def each_column_tile(self, body) -> None:
+    def each_row_tile(self, count: int, body) -> None:
+        """`body(rows)` for tiles of so many rows of w; the last may repeat its own."""
+        with self.loop("row", self.last, start=self.first, step=count) as row:
+            body([self.minimum(row.index + r, self.last - 1) for r in range(count)])
+
+    def each_column_tile(self, first: Value, last: Value, body) -> None:
         """`body(column, masks)` for tiles of columns of w, the last of them short."""
         size = self.tile.columns
-        whole = self.terms // size * size
-        with self.loop("column", whole, step=size) as column:
+        whole = first + (last - first) // size * size
+        with self.loop("column", whole, start=first, step=size) as column:
             body(column.index, [None] * self.tile.short)
-        with self.loop("column", self.terms, start=whole, step=size) as column:
-            body(column.index, self.masks(self.terms - column.index))
+        with self.loop("column", last, start=whole, step=size) as column:
+            body(column.index, self.masks(last - column.index))
 
     def masks(self, left: Value) -> list[Value]:
         """For a tile's vectors, the lanes that are among the `left` next columns."""
@@ -120,42 +128,47 @@ class Dots:
 
     def build(self, target: Target) -> Kernel:
         e = _Writer("streamed_dots", self.tile, target)
-        e.each_row_tile(
-            self.tile.short,
-            lambda row: e.each_tile(
-                lambda patch, width: self._sums(e, row, patch, width)
-            ),
+        e.each_block(
+            lambda first, last: e.each_row_tile(
+                self.tile.short,
+                lambda rows: e.each_tile(
+                    lambda patch, width: self._sums(e, first, last, rows, patch, width)
+                ),
+            )
         )
         return e.finish()
 
-    def _sums(self, e: _Writer, row: Value, patch: Value, width: int) -> None:
+    def _sums(self, e: _Writer, first, last, rows, patch: Value, width: int) -> None:
+        """Add the products of a block of columns to the sums in y."""
         tile, lanes = self.tile, self.tile.lanes
-        rows = [e.opaque(e.w + (row + r) * e.terms) for r in range(tile.short)]
+        weights = [e.opaque(e.w + row * e.terms) for row in rows]
         patches = [e.opaque(e.patches + (patch + s) * e.pitch) for s in range(width)]
 
         def products(at: Value, mask, totals) -> list[Value]:
-            weights = [e.load(w + at, lanes, mask) for w in rows]
+            vectors = [e.load(w + at, lanes, mask) for w in weights]
             before, result = iter(totals), []
             for each in patches:
                 value = e.load(each + at, lanes, mask)
-                result += [e.fma(value, w, next(before)) for w in weights]
+                result += [e.fma(value, w, next(before)) for w in vectors]
             return result
 
         totals = [e.zero(tile.dtype, lanes)] * (tile.short * width)
-        whole = e.terms // lanes * lanes
-        with e.loop("c", whole, step=lanes, carry=totals) as c:
+        whole = first + (last - first) // lanes * lanes
+        with e.loop("c", whole, start=first, step=lanes, carry=totals) as c:
             c.carry = products(c.index, None, c.carry)
-        with e.loop("c", e.terms, start=whole, step=lanes, carry=c.carry) as c:
-            c.carry = products(c.index, e.mask(e.terms - c.index, lanes), c.carry)
-        sums = iter(_scalars(e, c.carry))
-        for s in range(width):
-            y = e.y + e.load(e.places + (patch + s))
-            for r in range(tile.short):
-                total = next(sums)
-                if self.bias:
-                    total = total + e.load(e.bias + (row + r))
-                total = finished(e, total, self.activation)
-                e.store(total, y + (row + r) * e.y_channel)
+        with e.loop("c", last, start=whole, step=lanes, carry=c.carry) as c:
+            c.carry = products(c.index, e.mask(last - c.index, lanes), c.carry)
+        sums = _scalars(e, c.carry)
+        fresh, done = first <= 0, last >= e.terms
+        places = [e.y + e.load(e.places + (patch + s)) for s in range(width)]
+        for r, row in enumerate(rows):
+            with e.when(row > rows[r - 1]) if r else nullcontext():
+                begin = e.load(e.bias + row) if self.bias else e.zero(tile.dtype)
+                for s, place in enumerate(places):
+                    y = place + row * e.y_channel
+                    total = e.select(fresh, begin, e.load(y)) + sums[s * len(rows) + r]
+                    under = finished(e, total, self.activation)
+                    e.store(e.select(done, under, total), y)
 
 
 @dataclass(frozen=True)
@@ -166,26 +179,30 @@ class Outer:
 
     def build(self, target: Target) -> Kernel:
         e = _Writer("streamed_outer", self.tile, target)
-        e.each_row_tile(
-            self.tile.long,
-            lambda row: e.each_column_tile(
-                lambda column, masks: self._sums(e, row, column, masks)
-            ),
+        e.each_block(
+            lambda first, last: e.each_row_tile(
+                self.tile.long,
+                lambda rows: e.each_column_tile(
+                    first,
+                    last,
+                    lambda column, masks: self._sums(e, rows, column, masks),
+                ),
+            )
         )
         return e.finish()
 
-    def _sums(self, e: _Writer, row: Value, column: Value, masks) -> None:
+    def _sums(self, e: _Writer, rows, column: Value, masks) -> None:
         tile, size = self.tile, len(masks)
-        y = [e.opaque(e.y + (row + r) * e.y_channel) for r in range(tile.long)]
+        y = [e.opaque(e.y + row * e.y_channel) for row in rows]
         patches = e.patches + column
         zeros = [e.zero(tile.dtype, tile.lanes)] * (tile.long * size)
         with e.loop("patch", e.count, carry=zeros) as patch:
             vectors = e.vectors(patches + patch.index * e.pitch, masks)
             place = e.load(e.places + patch.index)
             patch.carry = e.outer([each + place for each in y], vectors, patch.carry)
-        for r in range(tile.long):
+        for r, row in enumerate(rows):
             totals = patch.carry[r * size : (r + 1) * size]
-            e.keep(totals, e.w + (row + r) * e.terms + column, masks)
+            e.keep(totals, e.w + row * e.terms + column, masks)
 
 
 @dataclass(frozen=True)
