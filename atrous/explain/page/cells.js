@@ -62,7 +62,7 @@ const Cells = (() => {
     }
     if (unread) hatch(pen, left, top, width, height);
     if (type) {
-      pen.text(Numbers.write(value, type.places), x + w / 2, y + h / 2, { size: type.size, fill: ghost ? palette.quiet : ink });
+      pen.text(value === 0 ? "0" : Numbers.write(value, type.places), x + w / 2, y + h / 2, { size: type.size, fill: ghost ? palette.quiet : ink });
     } else if (value < 0 && w >= 9) {
       const bar = w * 0.36;
       pen.rect(x + (w - bar) / 2, y + h / 2 - 0.75, bar, 1.5, { fill: ghost ? palette.quiet : ink, alpha: 0.8 });

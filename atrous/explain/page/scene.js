@@ -157,8 +157,8 @@ const Scene = (() => {
     const stacked = width < 560;
     const gap = stacked ? 24 : 40;
     const across = stacked ? width - gap - kw * Math.min(kernelMost, 28) - 8 : beside;
-    // Cells below 9 pixels would be dust: of a long axis a part is shown.
-    const room = Math.max(12, Math.floor(across / 9));
+    // Cells below 7 pixels would be dust: of a long axis a part is shown.
+    const room = Math.max(12, Math.floor(across / 7));
     const most = stacked ? Math.min(room, 40) : Math.max(Math.floor(room / 2), room - Math.max(fw, ow));
     const shown = { fh: Math.min(fh, most), fw: Math.min(fw, most), oh: Math.min(oh, most), ow: Math.min(ow, most) };
     const tall = width < 560 ? 620 : 680;

@@ -83,12 +83,11 @@ const Work = (() => {
     const { model, cursor, product } = State;
     const { terms } = Stage.meeting;
     const bias = model.bias ? model.bias.at([cursor.channel]) : null;
-    const places = Numbers.decimals(terms.flatMap((one) => [one.x, one.w, one.product]).concat(bias ?? 0));
-    const write = (value) => Numbers.write(value, places);
+    const write = writers(terms, bias ?? 0);
     const total = terms.length ? terms[terms.length - 1].sum : 0;
     const value = model.output(cursor.channel, cursor.position);
     put(parts.index, name("y", [cursor.channel, ...cursor.position]));
-    put(parts.value, product === null ? write(value) : write(terms[product]?.sum ?? 0));
+    put(parts.value, write.sum(product === null ? value : terms[product]?.sum ?? 0));
     parts.value.className = product === null ? "" : "part";
     if (product === null) equation(terms, write, bias, total, value);
     else addition(terms, write, product);
@@ -97,21 +96,32 @@ const Work = (() => {
     drawTerms(terms, write, product);
   }
 
+  /** How x, w and what comes of them are written: each with decimals of its own. */
+  function writers(terms, bias) {
+    const by = (values) => {
+      const places = Numbers.decimals(values);
+      return (value) => Numbers.write(value, places);
+    };
+    return { x: by(terms.map((one) => one.x)), w: by(terms.map((one) => one.w)),
+      sum: by(terms.map((one) => one.product).concat(bias)) };
+  }
+
+  /** A factor or a bias within a sum: a negative one in brackets. */
+  const bracket = (number, write) => (number < 0 ? `(${write(number)})` : write(number));
+
   /** One product more: what there was, what comes, what there is. */
   function addition(terms, write, product) {
     const { x, w, sum } = terms[product];
-    const part = (number) => (number < 0 ? `(${write(number)})` : write(number));
-    const before = product ? `${write(terms[product - 1].sum)} + ` : "";
-    put(parts.equation, `${before}${part(x)}·${part(w)} = ${write(sum)}`);
+    const before = product ? `${write.sum(terms[product - 1].sum)} + ` : "";
+    put(parts.equation, `${before}${bracket(x, write.x)}·${bracket(w, write.w)} = ${write.sum(sum)}`);
   }
 
   function equation(terms, write, bias, total, value) {
-    const part = (number) => (number < 0 ? `(${write(number)})` : write(number));
     const sum = terms.length && terms.length <= IN_LINE
-      ? terms.map((one) => `${part(one.x)}·${part(one.w)}`).join(" + ")
-      : `Σ ${write(total)}`;
-    const plus = bias === null ? "" : ` + ${Words.say("work.bias")} ${part(bias)}`;
-    put(parts.equation, `${sum}${plus} = ${write(Number.isNaN(value) ? total + (bias ?? 0) : value)}`);
+      ? terms.map((one) => `${bracket(one.x, write.x)}·${bracket(one.w, write.w)}`).join(" + ")
+      : `Σ ${write.sum(total)}`;
+    const plus = bias === null ? "" : ` + ${Words.say("work.bias")} ${bracket(bias, write.sum)}`;
+    put(parts.equation, `${sum}${plus} = ${write.sum(Number.isNaN(value) ? total + (bias ?? 0) : value)}`);
   }
 
   function drawTerms(terms, write, product) {
@@ -128,7 +138,7 @@ const Work = (() => {
         index === product ? "now" : "", product !== null && index > product ? "later" : ""];
       channel = one.channel;
       subtotal += one.product;
-      fill(at++, index, [name("x", [one.channel, ...one.position]), write(one.x), write(one.w), write(one.product), write(one.sum)],
+      fill(at++, index, [name("x", [one.channel, ...one.position]), write.x(one.x), write.w(one.w), write.sum(one.product), write.sum(one.sum)],
         Math.abs(one.product) / most || 0, one.product < 0, looks.filter(Boolean).join(" "));
     });
     trim(at);
@@ -143,10 +153,9 @@ const Work = (() => {
     const { model, cursor } = State;
     const { terms } = Stage.meeting;
     const x = model.input.at([cursor.channel, ...cursor.position]);
-    const places = Numbers.decimals(terms.flatMap((one) => [one.w, one.product]).concat(x));
-    const write = (value) => Numbers.write(value, places);
+    const write = writers([{ x, w: 0, product: 0 }, ...terms], 0);
     put(parts.index, name("x", [cursor.channel, ...cursor.position]));
-    put(parts.value, write(x));
+    put(parts.value, write.x(x));
     parts.value.className = "";
     const outputs = new Set(terms.map((one) => [one.channel, ...one.position].join())).size;
     put(parts.equation, Words.say(outputs ? "work.reach" : "work.reachNone", { outputs }));
@@ -154,8 +163,8 @@ const Work = (() => {
     heads(["work.output", "work.x", "work.w", "work.gives", "work.value"]);
     const most = Math.max(1e-30, ...terms.map((one) => Math.abs(one.product) || 0));
     terms.slice(0, MOST).forEach((one, at) => {
-      fill(at, at, [name("y", [one.channel, ...one.position]), write(one.x), write(one.w), write(one.product),
-        write(model.output(one.channel, one.position))], Math.abs(one.product) / most || 0, one.product < 0, "");
+      fill(at, at, [name("y", [one.channel, ...one.position]), write.x(one.x), write.w(one.w), write.sum(one.product),
+        write.sum(model.output(one.channel, one.position))], Math.abs(one.product) / most || 0, one.product < 0, "");
     });
     trim(Math.min(terms.length, MOST));
     put(parts.more, terms.length > MOST ? Words.say("work.moreReach", { hidden: terms.length - MOST }) : "");
