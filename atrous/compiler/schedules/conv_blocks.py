@@ -32,6 +32,9 @@ AXIS_NUMBERS = (
 )
 #: Chunks that a launch should have at least, so that threads end together.
 CHUNKS = 16
+#: If it has fewer than this, their number should be a multiple of FAIR.
+MANY_CHUNKS = 64
+FAIR = 4
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,12 @@ def _block(
     for axis, size in enumerate(sizes):
         count = -(-size // block[axis])
         block[axis] = -(-size // count)  # blocks of equal size
+    if chunks() < MANY_CHUNKS:
+        longest, each = block[0], chunks() // -(-sizes[0] // block[0])
+        for length in range(longest, longest * 4 // 5, -1):
+            if each * -(-sizes[0] // length) % FAIR == 0:
+                block[0] = length
+                break
     return block
 
 
