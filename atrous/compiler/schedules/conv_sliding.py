@@ -30,7 +30,7 @@ import numpy as np
 from ..emit import ITEMSIZES, Emitter, Kernel, Value
 from ..target import Target
 from .conv_blocks import BlockWriter, cut, source_layout
-from .conv_direct import Plan
+from .conv_direct import LINE, STREAMED, Plan
 from .conv_taps import Axis, Taps
 
 #: Arguments: pointers, numbers, and of each axis but the last OUTER, then those of
@@ -52,6 +52,8 @@ OUTER = ("table", "tap_stride", "weights_stride")
 
 #: Taps of a row whose weights are in registers together.
 SEGMENT = 8
+#: Pixels of a row that are reckoned with when what it reads should stay in cache.
+LONGEST = 256
 #: Terms that are summed before they join a total.
 PART = 128
 
@@ -86,6 +88,7 @@ class Sliding:
     activation: str | None
     part_axis: int = -1  # so many taps of this axis make a part of the sum; the last
     part: int = 0  # axis stands for the source channels; 0: all
+    streams: bool = False  # the result outgrows the caches
 
     @property
     def vectors(self) -> int:
@@ -222,6 +225,8 @@ class Writer(Columns):
         )
         result = self.pointer["result"] + image * number["result_batch"]
         self.rows(0, source, result, [])
+        if facts.streams:
+            e.settle()
         return e.finish()
 
     def rows(self, axis: int, source, result, valid) -> None:
@@ -288,7 +293,11 @@ class Writer(Columns):
         for pixel, total in enumerate(totals):
             if facts.activation is not None:
                 total = e.select(total < 0.0, e.zero(facts.dtype, facts.lanes), total)
-            e.store(total, result + pixel * facts.result_pixel, self.mask)
+            place = result + pixel * facts.result_pixel
+            if facts.streams:
+                e.stream(total, place)
+            else:
+                e.store(total, place, self.mask)
 
     def taps(self, axis: int, source, weights, meetings, valid, totals) -> list:
         """Add the taps of the axes from `axis` on, and those within them."""
@@ -425,15 +434,14 @@ def in_place(taps: Taps, strides: tuple[int, ...], tiles: RowTiles) -> bool:
     return zeros and strides[2] == 1 and tiles.know_borders(taps.axes[-1])
 
 
-def columns_a_share(
-    taps: Taps, columns: int, channels: float, width: int, target: Target
-) -> int:
-    """Columns of `channels` source channels each that a chunk goes through tile by
-    tile, so that what a tile reads stays in half of L1 until the row below."""
-    rows = prod(len(axis.taps) for axis in taps.axes[:-1])
-    each = rows * taps.axes[-1].reach(width) * channels * ITEMSIZES[taps.dtype]
-    most = max(1, int(target.l1 // 2 // each))
-    shares = -(-columns // most)
+def columns_a_share(taps: Taps, columns: int, channels: float, target: Target) -> int:
+    """Columns of `channels` source channels each that a chunk goes through together,
+    tile by tile, so that it reads what is neighbours in memory: all of them, if what a
+    row of results reads stays in half of L2."""
+    row = taps.axes[-1].reach(min(taps.count[-1], LONGEST))
+    positions = prod(len(axis.taps) for axis in taps.axes[:-1]) * row
+    each = positions * channels * ITEMSIZES[taps.dtype]
+    shares = -(-columns // max(1, int(target.l2 // 2 // each)))
     return -(-columns // shares)
 
 
@@ -462,7 +470,7 @@ def plan(
     if placed := in_place(taps, source_strides, tiles):
         layout = "slabless"
         each = slab_channels / (1 if depthwise else vectors)
-        together = columns_a_share(taps, columns, each, tiles.width, target)
+        together = columns_a_share(taps, columns, each, target)
         read = max(1, int(each * together))
     else:
         layout = slab_layout(taps, source_strides, lanes)
@@ -503,6 +511,7 @@ def plan(
         activation=taps.activation,
         part_axis=part_axis,
         part=part,
+        streams=_streams(taps, lanes, result_strides, target),
     )
     tables = [valid_taps(a, not placed).ravel() for a in taps.axes[:-1]]
     outer: list[int] = []
@@ -549,6 +558,18 @@ def plan(
             len(axis.taps),
             lanes,
         ),
+    )
+
+
+def _streams(taps: Taps, lanes: int, strides: tuple[int, ...], target: Target) -> bool:
+    """Whether the result outgrows the caches, and vectors are whole lines of it."""
+    itemsize = ITEMSIZES[taps.dtype]
+    channels = taps.groups * taps.channels
+    steps = (strides[0], *strides[3:], channels)
+    return (
+        lanes * itemsize == LINE
+        and taps.batch * channels * taps.pixels * itemsize >= STREAMED * target.l2
+        and all(step * itemsize % LINE == 0 for step in steps)
     )
 
 

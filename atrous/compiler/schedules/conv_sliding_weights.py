@@ -68,7 +68,8 @@ class SlidingGradient:
     """What the code of a kernel depends on; as Sliding, and:
 
     `spread` source channels have sums at a time (1 if depthwise), in `sets` that the
-    pixels take in turn.
+    pixels take in turn. A tile asks for `asked` pixels of the next part, each time that
+    it is visited.
     """
 
     dtype: str
@@ -90,6 +91,7 @@ class SlidingGradient:
     border: str
     spread: int
     sets: int
+    asked: int
 
     @property
     def vectors(self) -> int:
@@ -98,6 +100,27 @@ class SlidingGradient:
 
     def build(self, target: Target) -> Kernel:
         return Writer(self, target).kernel()
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """How far from what a tile reads of x and y lies what the same tile of the next
+    part will read first, and how often it was visited."""
+
+    x: Value
+    y: Value
+    visit: Value
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part of the pixels: the first and the last output of each axis but the last, of
+    which tiles `first` … `last`."""
+
+    outputs: list[tuple[Value, Value]]
+    first: Value
+    last: Value
+    ahead: Ahead | None
 
 
 class Writer(Columns):
@@ -173,64 +196,89 @@ class Writer(Columns):
         if self.facts.layout == "slabless":
             x = x + from_channel
         place = sums + column * self.number["column_sums"]
-        self.taps(0, x, y + to_channel, place, outputs, first, last)
+        part = Part(outputs, first, last, self.ahead(outputs))
+        self.taps(0, x, y + to_channel, place, part)
 
-    def taps(self, axis: int, x, y, sums, outputs, first, last) -> None:
+    def ahead(self, outputs) -> "Ahead | None":
+        """From where a part's first row of taps reads to what the next part's last
+        does."""
+        e, facts, number = self.e, self.facts, self.number
+        if not facts.asked:
+            return None
+        begin, end = outputs[-1]
+        numbers, stride = self.axes[facts.rank - 2], self.strides[facts.rank - 2]
+        x = (end - begin) * numbers["step"] * stride
+        for axis in range(facts.rank - 1):
+            x = x + (number[f"taps{axis}"] - 1) * number[f"tap_stride{axis}"]
+        return Ahead(x, (end - begin) * numbers["result_stride"], e.zero("int64"))
+
+    def taps(self, axis: int, x, y, sums, part: "Part") -> None:
         """Every tap of the axes from `axis` on; of the pixels, those whose x is in the
         source."""
         e, facts, number = self.e, self.facts, self.number
         if axis == facts.rank - 1:
-            self.source_channels(x, y, sums, outputs, first, last)
+            self.source_channels(x, y, sums, part)
             return
         with e.loop(f"tap{axis}", number[f"taps{axis}"]) as k:
             valid = self.pointer["runs"] + (number[f"table{axis}"] + k.index * 2)
+            outputs = part.outputs
             begin, end = outputs[axis]
             low = e.maximum(begin, e.load(valid))
             high = e.minimum(end, e.load(valid + 1))
             skipped = low - begin
             numbers = self.axes[axis]
+            reach = k.index * number[f"tap_stride{axis}"]
             with e.when(low < high, "some of its pixels read the source"):
                 self.taps(
                     axis + 1,
-                    x
-                    + k.index * number[f"tap_stride{axis}"]
-                    + skipped * numbers["step"] * self.strides[axis],
+                    x + reach + skipped * numbers["step"] * self.strides[axis],
                     y + skipped * numbers["result_stride"],
                     sums + k.index * number[f"sums_stride{axis}"],
-                    [*outputs[:axis], (low, high), *outputs[axis + 1 :]],
-                    first,
-                    last,
+                    replace(
+                        part,
+                        outputs=[*outputs[:axis], (low, high), *outputs[axis + 1 :]],
+                        ahead=part.ahead
+                        and Ahead(
+                            part.ahead.x - reach,
+                            part.ahead.y,
+                            part.ahead.visit * number[f"taps{axis}"] + k.index,
+                        ),
+                    ),
                 )
 
-    def source_channels(self, x, y, sums, outputs, first, last) -> None:
+    def source_channels(self, x, y, sums, part: "Part") -> None:
         """One row of taps, some source channels at a time."""
         e, facts = self.e, self.facts
         inner = max(facts.source_channels, 1)
         if facts.spread == inner:
-            self.add(x, y, sums, outputs, first, last)
+            self.add(x, y, sums, part)
             return
         size = len(facts.offsets) * facts.lanes
         with e.loop("channel", inner, step=facts.spread) as i:
             place = sums + i.index * size
-            self.add(x + i.index, y, place, outputs, first, last)
+            if part.ahead:
+                visit = part.ahead.visit * (inner // facts.spread)
+                visit = visit + i.index / facts.spread
+                x_ahead = part.ahead.x - i.index
+                part = replace(part, ahead=Ahead(x_ahead, part.ahead.y, visit))
+            self.add(x + i.index, y, place, part)
 
-    def add(self, x, y, sums, outputs, first, last) -> None:
+    def add(self, x, y, sums, part: "Part") -> None:
         """Add the part's pixels to the sums of one row of taps."""
         e, facts = self.e, self.facts
         row = facts.spread * len(facts.offsets)
         zeros = [e.zero(facts.dtype, facts.lanes)] * (row * facts.sets)
         if facts.rank == 1:
-            totals = self.row(x, y, first, last, zeros)
+            totals = self.row(x, y, part, zeros)
         else:
             axis = facts.rank - 2
             numbers, stride = self.axes[axis], self.strides[axis]
-            begin, end = outputs[axis]
+            begin, end = part.outputs[axis]
             with e.loop("row", end - begin, carry=zeros) as q:
                 q.carry = self.row(
                     x + q.index * numbers["step"] * stride,
                     y + q.index * numbers["result_stride"],
-                    first,
-                    last,
+                    part,
                     q.carry,
                 )
             totals = q.carry
@@ -240,10 +288,10 @@ class Writer(Columns):
                 total = total + totals[more]
             e.store(e.load(place, facts.lanes) + total, place)
 
-    def row(self, x, y, first, last, totals) -> list:
+    def row(self, x, y, part: "Part", totals) -> list:
         """The pixels of one row, tile by tile."""
         e, facts = self.e, self.facts
-        for span in self.spans(first, last):
+        for span in self.spans(part.first, part.last):
             meetings = self.meetings(span)
             with e.loop("tile", span.end, start=span.begin, carry=totals) as tile:
                 place = tile.index
@@ -252,15 +300,28 @@ class Writer(Columns):
                 tile.carry = self.tile(
                     x + place * (facts.width * facts.step * facts.pixel),
                     y + tile.index * (facts.width * facts.result_pixel),
+                    part.ahead,
                     meetings,
                     tile.carry,
                 )
             totals = tile.carry
         return totals
 
-    def tile(self, x, y, meetings, totals) -> list:
+    def ask(self, x, y, ahead: "Ahead") -> None:
+        """Ask for some pixels of the next part: other ones at each visit."""
+        e, facts = self.e, self.facts
+        first = ahead.visit * facts.asked
+        x = e.opaque(x + ahead.x + first * (facts.step * facts.pixel))
+        y = e.opaque(y + ahead.y + first * facts.result_pixel)
+        for pixel in range(facts.asked):
+            e.prefetch(x + pixel * (facts.step * facts.pixel))
+            e.prefetch(y + pixel * facts.result_pixel)
+
+    def tile(self, x, y, ahead, meetings, totals) -> list:
         """Every position of a tile times the pixels that it meets."""
         e, facts = self.e, self.facts
+        if ahead:
+            self.ask(x, y, ahead)
         x, y, totals = e.opaque(x), e.opaque(y), list(totals)
         taps, loaded = len(facts.offsets), {}
         for position, pairs in meetings.items():
@@ -339,6 +400,7 @@ def plan(
         for s in range(max(1, min(taps.source_channels, sums // row)), 0, -1)
         if taps.source_channels % s == 0
     )
+    visits = taps.taps // row * (taps.source_channels // spread)
     kernel = SlidingGradient(
         dtype=taps.dtype,
         rank=len(taps.axes),
@@ -359,6 +421,7 @@ def plan(
         border=axis.border,
         spread=spread,
         sets=min(-(-FEWEST_SUMS // (row * spread)), tiles.width),
+        asked=-(-tiles.width // visits) if placed and rows else 0,
     )
     strides = x_strides[3:] if placed else blocks.strides
     tables = [valid_outputs(a, not placed).ravel() for a in rows]
