@@ -162,3 +162,14 @@ def test_whole_numbers_stay_whole():
     texts = words(figure(setting, arrays, (0, 1)).svg())
     assert "output[0, 1] = −1" in texts
     assert not any("." in text for text in texts if NUMBER.fullmatch(text))
+
+
+def test_numbers_that_are_none_and_sums_of_nothing():
+    x = atrous.tensor([[float("nan"), float("inf"), -1e6, 0.5]])
+    svg = nn.Conv1d(1, 1, 1).explain(x).svg((0, 3))
+    assert {"nan", "inf", "−1.00e+06", "0.5000"} <= set(words(svg))
+    assert not re.search(r'="[^"]*(?:nan|inf)', svg)
+    layer = nn.ConvTranspose1d(1, 1, 1, stride=3, bias=False)
+    assert "output[0, 1] = 0.0000" in words(
+        layer.explain(atrous.ones(1, 2)).svg((0, 1))
+    )

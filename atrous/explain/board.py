@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,8 +27,15 @@ class Scale(NamedTuple):
     @classmethod
     def of(cls, values: np.ndarray) -> Scale:
         """The scale that suits an array."""
-        peak = float(np.abs(values).max()) if values.size else 1.0
+        finite = np.abs(values[np.isfinite(values)])
+        peak = float(finite.max()) if finite.size else 1.0
         return cls(peak or 1.0, is_whole(values))
+
+    def strength(self, value: float) -> float:
+        """How strong a number's colour is, 0 to 1; that of a zero or nan is none."""
+        if not value or math.isnan(value):
+            return 0.0
+        return min(1.0, 0.12 + 0.88 * abs(value) / self.peak)
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,10 @@ class Board:
             self.scene.add(box._replace(stroke="line", dashed=True))
             return
         ghost, unread = square.kind == "ghost", square.kind == "unread"
-        if square.value and not unread:
-            self.scene.add(
-                box._replace(
-                    fill="plus" if square.value > 0 else "minus",
-                    opacity=STRONGEST
-                    * (0.5 if ghost else 1)
-                    * min(1.0, 0.12 + 0.88 * abs(square.value) / scale.peak),
-                )
-            )
+        strength = STRONGEST * scale.strength(square.value) * (0.5 if ghost else 1)
+        if strength and not unread:
+            colour = "plus" if square.value > 0 else "minus"
+            self.scene.add(box._replace(fill=colour, opacity=strength))
         self.scene.add(box._replace(stroke="line", dashed=ghost))
         if unread:
             self.scene.add(Line(x, y + self.height, x + self.width, y, "line"))

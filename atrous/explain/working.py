@@ -160,13 +160,25 @@ class Working:
 
     @cached_property
     def results(self) -> tuple[range, ...]:
-        """For each of three axes, the output positions that are drawn."""
+        """The output positions that are drawn along three axes.
+
+        Strips show an output's taps, so there only outputs whose taps are drawn.
+        """
         shape = self._three(self.arrays["output"].shape[1:], 1)
         most = SHOWN[self.setting.rank]
-        return tuple(
+        deep, high, wide = (
             _around(0, shape[axis], self.position[axis], most[axis])
             for axis in range(3)
         )
+        if self.setting.rank == 1:
+            whole = [place for place in wide if self._is_drawn(place)]
+            wide = range(whole[0], whole[-1] + 1)
+        return deep, high, wide
+
+    def _is_drawn(self, place: int) -> bool:
+        """Are all taps of an output of one axis in the part that is drawn?"""
+        other = Working(self.setting, self.arrays, (self.output, place))
+        return all(tap.position[0] in self.ranges[2] for tap in other.taps)
 
     @cached_property
     def _unread(self) -> list[set[int]]:
