@@ -12,7 +12,7 @@ from atrous.compiler import choice, jit, memory, reference, target
 from atrous.compiler.convolution import convolve
 from atrous.compiler.schedules import conv_winograd, winograd_transforms
 from atrous.compiler.schedules.conv_taps import forward
-from atrous.compiler.schedules.winograd_transforms import matrices
+from atrous.compiler.schedules.winograd_transforms import matrices, watched
 from atrous.compiler.schedules.winograd_weights import WeightTransform
 from atrous.compiler.spec import BORDERS
 
@@ -57,6 +57,18 @@ CASES = {
     "dilated depth": spec((2, 16, 13, 6, 5), 16, 3, padding=1, dilation=(3, 1, 1)),
     "dilated reflect": spec(
         (1, 16, 5, 9, 7), 16, 3, padding=2, dilation=2, border="reflect"
+    ),
+    "step 2": spec((2, 16, 11, 14), 24, 3, padding=1, stride=2),
+    "step 2 in a volume": spec((1, 16, 9, 10, 11), 24, 3, padding=1, stride=2),
+    "step 2 in a signal": spec((2, 16, 31), 24, 3, padding=1, stride=2),
+    "step 2 in rows": spec((1, 16, 9, 10), 16, 3, padding=1, stride=(1, 2)),
+    "step 4": spec((2, 16, 70), 24, 8, padding=2, stride=4),
+    "five taps at step 2": spec((1, 16, 14, 13), 16, 5, padding=2, stride=2),
+    "two taps": spec((1, 16, 9, 9), 16, 2),
+    "four taps": spec((1, 16, 9, 9), 16, 4, padding=1),
+    "seven taps": spec((2, 16, 70), 24, 7, padding=24, dilation=8),
+    "step 2 reflect": spec(
+        (1, 16, 8, 11), 16, 3, padding=1, stride=2, border="reflect"
     ),
     "many images": spec((20, 16, 7, 7), 16, 3, padding=1),
     "long sums": spec((1, 150, 6, 6), 70, 3, padding=1),
@@ -186,19 +198,23 @@ def test_reaches_every_corner_of_a_tile():
             np.testing.assert_array_equal(where, expected)
 
 
-@pytest.mark.parametrize(("outputs", "taps"), [(1, 1), (2, 3), (4, 3), (2, 5), (4, 5)])
-def test_matrices_are_exact(outputs, taps):
-    left, filters, inputs = matrices(outputs, taps)
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("taps", range(1, 9))
+@pytest.mark.parametrize("outputs", [2, 4])
+def test_matrices_are_exact(outputs, taps, step):
+    left, filters, inputs = matrices(outputs, taps, step)
     r = random.Random(0)
-    d = [Fraction(r.randint(-9, 9)) for _ in range(outputs + taps - 1)]
+    d = [Fraction(r.randint(-9, 9)) for _ in range((outputs - 1) * step + taps)]
     g = [Fraction(r.randint(-9, 9)) for _ in range(taps)]
 
     def times(matrix, vector):
         return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
 
     products = [a * b for a, b in zip(times(filters, g), times(inputs, d), strict=True)]
-    want = [sum(d[j + k] * g[k] for k in range(taps)) for j in range(outputs)]
+    want = [sum(d[j * step + k] * g[k] for k in range(taps)) for j in range(outputs)]
     assert times(left, products) == want
+    for spot in range(len(filters)):
+        assert any(left[j][spot] for j in watched(left))
 
 
 def test_shared_parts_give_the_same_forms():
@@ -261,11 +277,11 @@ def test_choice(monkeypatch):
     assert picked(large)
     assert picked(spec((1, 32, 32, 32, 32), 32, 3, padding=1))
     assert not picked(spec((1, 64, 3, 3), 64, 3, padding=1))  # too few tiles
-    assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, stride=2))
+    assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, stride=3))
     assert picked(spec((1, 64, 56, 56), 64, 3, padding=2, dilation=2))
     assert not picked(spec((1, 64, 9, 9), 64, 3, padding=9, dilation=9))
     assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, groups=2))
-    assert not picked(spec((1, 64, 56, 56), 64, 7, padding=1))
+    assert not picked(spec((1, 64, 56, 56), 64, 9, padding=1))
     assert not picked(spec((1, 64, 56, 56), 64, 3, dtype="float64"))
     assert not picked(spec((1, 4, 56, 56), 64, 3))
     monkeypatch.setenv("ATROUS_SCHEDULE", "direct")

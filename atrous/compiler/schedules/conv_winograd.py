@@ -5,6 +5,8 @@ instead of 144, in one dimension 6 instead of 12. Depth is summed directly (see
 winograd_kernels), so that the error stays near the direct schedule's. The tile on each
 axis is 4 or, where that would mostly compute what nobody asks for, 2. With five taps
 2 × 2 results take 36 products instead of 100, in one dimension 4 take 8 instead of 20.
+At step 2 the even and the odd taps are two filters: 81 products instead of 144.
+Dilated taps make grids of outputs that do not meet, each a problem of its own.
 
 A value that is not finite would spread over its tile, so the kernel reports one that
 comes out, and the caller solves again directly: NaN and inf are where torch has them.
@@ -24,6 +26,7 @@ from ..target import Target
 from .conv_direct import choose_tile, row_tiles
 from .conv_taps import Axis, Taps
 from .winograd_kernels import Winograd
+from .winograd_transforms import filters, matrices
 from .winograd_weights import Weights, WeightTransform
 
 #: Fewest channels on either side: those of a position must lie side by side.
@@ -38,30 +41,40 @@ CHUNKS = 8
 #: still has TILES_A_PART.
 PARTS = 4
 TILES_A_PART = 384
-#: The outputs of a tile along one axis, by the number of taps.
-TILES = {1: (1,), 3: (4, 2), 5: (4, 2)}
-#: Most positions of a tile: larger ones save products, and lose digits.
-POSITIONS = 36
+#: The outputs of a tile along one axis, if its filters have more than one tap.
+TILES = 4, 2
+#: Most taps of an axis, and of depth, which is summed directly.
+TAPS, DEPTH = 8, 5
+#: Most positions of one filter in a tile: larger ones save products, and lose digits;
+#: and of all filters together: their transforms are unrolled.
+POSITIONS, ALL_POSITIONS = 36, 81
 #: An axis that is not there: one position, one tap.
 _UNIT = Axis(count=1, step=1, offsets=(0,), taps=(0,), size=1)
 
 
 def handles(taps: Taps) -> bool:
-    """Whether the schedule can compute this: three or five taps at equal distances on
-    the last axis, those or one on the axis before, a few in depth, all at step 1."""
+    """Whether the schedule can compute this: a few taps on each axis, at equal
+    distances if the step is 1, else neighbours; more than one in a filter."""
     if taps.groups != 1 or len(taps.axes) > 3 or taps.dtype != "float32":
         return False
     if not taps.batch * taps.pixels or min(taps.source_channels, taps.channels) < FEW:
         return False
-    return all(
-        len(axis.taps) in allowed
-        and 0 < spacing(axis) <= axis.count
-        and axis.step == axis.stride == 1
-        and axis.size > 0
-        for axis, allowed in zip(
-            reversed(taps.axes), [(3, 5), TILES, (1, 2, 3, 5)], strict=False
+    z, y, x = three_axes(taps)
+    return (
+        max(_longest(y), _longest(x)) > 1
+        and max(len(y.taps), len(x.taps)) <= TAPS
+        and bool(_tiles(taps))
+        and z.step <= len(z.taps) <= DEPTH
+        and all(
+            0 < spacing(axis) <= (axis.count if axis.step == 1 else 1) and axis.size > 0
+            for axis in taps.axes
         )
     )
+
+
+def _longest(axis: Axis) -> int:
+    """Most taps of the filters at step 1 that an axis is made of."""
+    return max(len(each) for each in filters(len(axis.taps), axis.step))
 
 
 def spacing(axis: Axis) -> int:
@@ -87,12 +100,12 @@ GAIN = 0.95
 
 def cost(taps: Taps, tile: tuple[int, int]) -> float:
     """The time it takes."""
-    positions = _positions(taps, tile)
+    positions, filters = _positions(taps, tile)
     tiles = taps.batch * three_axes(taps)[0].count * prod(_grid(taps, tile))
     tiles *= prod(phases_of(taps)[1:])
     pairs = _pairs(taps)
     each = PRODUCT * pairs + TILE * (taps.source_channels + taps.channels)
-    return positions * (tiles * each + WEIGHT * pairs) + CALL
+    return positions * tiles * each + filters * WEIGHT * pairs + CALL
 
 
 def direct_cost(taps: Taps) -> float:
@@ -128,12 +141,25 @@ class Plan:
     parts: int
     maps: np.ndarray
     workspace: int  # elements a worker
+    result_offset: int
 
 
 def _strides(strides: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Batch and three axes of (batch, group, channel, *spatial)."""
     z, y, x = (*[0] * (6 - len(strides)), *strides[3:])
     return strides[0], z, y, x
+
+
+def _scaled(strides: tuple[int, ...], axes: tuple[Axis, ...]) -> tuple[int, ...]:
+    """Between neighbouring results of a phase."""
+    steps = (1, *(axis.stride for axis in axes))
+    return tuple(a * b for a, b in zip(strides, steps, strict=True))
+
+
+def _first_marked(weights: Weights) -> list[int]:
+    """For each position twice the number of its filter, and 1 if it is the first."""
+    numbers = weights.filter_of_position()
+    return [2 * n + (n not in numbers[:i]) for i, n in enumerate(numbers)]
 
 
 def _maps(axes: tuple[Axis, ...], reaches: tuple[int, ...]) -> list[np.ndarray]:
@@ -157,10 +183,13 @@ def _grid(taps: Taps, tile: tuple[int, int]) -> tuple[int, int]:
     return y, x
 
 
-def _positions(taps: Taps, tile: tuple[int, int]) -> int:
-    """Inputs, and products, of a tile."""
-    _, y, x = three_axes(taps)
-    return (tile[0] + len(y.taps) - 1) * (tile[1] + len(x.taps) - 1)
+def _positions(taps: Taps, tile: tuple[int, int]) -> tuple[int, int]:
+    """Products of a tile, and how many of their weights differ."""
+    rows = [
+        matrices(outputs, len(axis.taps), axis.step)[1]
+        for outputs, axis in zip(tile, three_axes(taps)[1:], strict=True)
+    ]
+    return prod(len(each) for each in rows), prod(len(set(each)) for each in rows)
 
 
 def _pairs(taps: Taps) -> int:
@@ -169,19 +198,28 @@ def _pairs(taps: Taps) -> int:
 
 
 def _weight_bytes(taps: Taps, tile: tuple[int, int]) -> int:
-    return _positions(taps, tile) * _pairs(taps) * ITEMSIZES[taps.dtype]
+    return _positions(taps, tile)[1] * _pairs(taps) * ITEMSIZES[taps.dtype]
+
+
+def _tiles(taps: Taps) -> list[tuple[int, int]]:
+    """The outputs that a tile may have on the two axes."""
+    y, x = (_longest(axis) for axis in three_axes(taps)[1:])
+    tiles = [
+        (m, n)
+        for m in (TILES if y > 1 else (1,))
+        for n in (TILES if x > 1 else (1,))
+        if (m + y - 1) * (n + x - 1) <= POSITIONS
+    ]
+    return [tile for tile in tiles if _positions(taps, tile)[0] <= ALL_POSITIONS]
 
 
 def choose_sizes(taps: Taps) -> tuple[int, int]:
-    """The tile's outputs on the two axes: those that cost least, among those whose
-    positions and weights are not too many."""
-    _, y, x = three_axes(taps)
-    tiles = [(m, n) for m in TILES[len(y.taps)] for n in TILES[len(x.taps)]]
+    """The tile's outputs on the two axes: those that cost least, weights permitting."""
 
     def order(tile: tuple[int, int]) -> tuple[bool, float]:
         return _weight_bytes(taps, tile) > WEIGHT_BYTES, cost(taps, tile)
 
-    return min((t for t in tiles if _positions(taps, t) <= POSITIONS), key=order)
+    return min(_tiles(taps), key=order)
 
 
 def _block(
@@ -233,6 +271,7 @@ def plan(
         dtype=taps.dtype,
         tile=tile,
         taps=(len(y.taps), len(x.taps)),
+        steps=(y.step, x.step),
         depth=len(z.taps),
         channels=taps.channels,
         source_channels=spread,
@@ -258,6 +297,7 @@ def plan(
     kernel = Winograd(
         weights=weights,
         phases=phases,
+        depth_step=z.step,
         solves_w=solves_w,
         width=width,
         block=block,
@@ -267,8 +307,8 @@ def plan(
     )
     reaches = (
         0,
-        phases[1] * (tiles_y * tile[0] + len(y.taps) - 1),
-        phases[2] * (tiles_x * tile[1] + len(x.taps) - 1),
+        phases[1] * (tiles_y * tile[0] * y.step + len(y.taps)),
+        phases[2] * (tiles_x * tile[1] * x.step + len(x.taps)),
     )
     maps = _maps((z, y, x), reaches)
     parts = tile_blocks * depth_blocks
@@ -291,7 +331,7 @@ def plan(
         shares,
         *_strides(source_strides),
         source_strides[2],
-        *_strides(result_strides),
+        *_scaled(_strides(result_strides), (z, y, x)),
         y.size,
         x.size,
         -y.first,
@@ -300,6 +340,7 @@ def plan(
         x.count,
         len(maps[0]),
         len(maps[0]) + len(maps[1]),
+        sum(map(len, maps)),
         workspace,
     )
     return Plan(
@@ -307,7 +348,13 @@ def plan(
         numbers=numbers,
         chunks=parts * shares,
         parts=parts if solves_w else 1,
-        maps=np.concatenate(maps).astype(np.int64),
+        maps=np.concatenate([*maps, _first_marked(weights)]).astype(np.int64),
+        result_offset=sum(
+            axis.phase * stride
+            for axis, stride in zip(
+                (z, y, x), _strides(result_strides)[1:], strict=True
+            )
+        ),
         workspace=workspace,
     )
 
@@ -327,7 +374,8 @@ def _launch(plan: Plan, source, transformed, bias, result) -> None:
     """Record the main kernel, which reports what comes out and is not finite."""
     recorder = result.recorder
     space = recorder.workspace(plan.workspace, result.dtype, plan.chunks)
-    pointers = source, transformed, bias, result, space, plan.maps, recorder.flag()
+    place = result, plan.result_offset
+    pointers = source, transformed, bias, place, space, plan.maps, recorder.flag()
     kernel = plan.kernel
     code = cache.kernel(("winograd", kernel), kernel.build, recorder.target)
     recorder.launch(code, pointers, plan.numbers, plan.chunks)

@@ -24,7 +24,7 @@ from ..emit import Emitter, Kernel, Value
 from ..target import Target
 from .packing import SlabAxis, SlabSource, pack_slab
 from .winograd_products import Products
-from .winograd_transforms import transform, transposed
+from .winograd_transforms import transform, transposed, watched
 from .winograd_weights import Weights
 
 
@@ -39,6 +39,7 @@ class Winograd:
 
     weights: Weights
     phases: tuple[int, int, int]  # grids on each axis, as far apart as the taps read
+    depth_step: int
     solves_w: bool
     width: int  # pixels (for w: source channels) of a product's tile of registers
     block: int  # tiles that go through the steps together
@@ -82,6 +83,7 @@ class Winograd:
         "count_x",
         "map_y",
         "map_x",
+        "map_filters",
         "workspace_size",
     )
 
@@ -116,11 +118,11 @@ class Winograd:
         """Elements of the workspace: V, M, one source tile or row of all tiles, and
         one result tile."""
         w = self.weights
-        row = (self.block * w.tile[1] + w.taps[1] - 1) * w.source_channels
+        row = (self.block * w.tile[1] * w.steps[1] + w.taps[1]) * w.source_channels
         return (
             w.depth * self.slice + 64,
             w.positions * self.result_pitch + 64,
-            row if self.rows else w.positions * self.source_row,
+            row if self.rows else prod(w.reach) * self.source_row,
             prod(w.tile) * self.result_row,
         )
 
@@ -156,6 +158,7 @@ class Writer(Products):
             for i, n in enumerate(Winograd.NUMBERS)
         }
         place = self.pointer["workspace"] + e.worker * self.number["workspace_size"]
+        self.filters = self.pointer["maps"] + self.number["map_filters"]
         self.sections = []
         for name, size in zip("VMxy", facts.sections, strict=True):
             section = e.retyped(place, self.w.dtype)
@@ -197,14 +200,19 @@ class Writer(Products):
         left = (number["depth"] - start + (phases - 1)) / phases
         depths = e.minimum(number["depth_a_block"], left)
         before = self.w.depth - 1  # slices that come before the first output
-        slices = depths + before
+        step = facts.depth_step
+        slices = (depths - 1) * step + (1 + before)
         slices.label = "slices that are read"
         with e.loop("slice", slices) as s:
             slot = s.index % self.w.depth
-            self.transform_source(start + s.index * phases, slot)
-            if before:
-                with e.when(s.index >= before, "the taps' slices are there"):
-                    self.finish_slice(start + (s.index - before) * phases, s.index)
+            self.transform_source(start * step + s.index * phases, slot)
+            if before or step > 1:
+                past = s.index - before
+                there = past >= 0
+                if step > 1:
+                    there = there & e.compare("==", past % step, 0)
+                with e.when(there, "the taps' slices are there"):
+                    self.finish_slice(start + past / step * phases, s.index)
             else:
                 self.finish_slice(start + s.index * phases, s.index)
 
@@ -287,7 +295,7 @@ class Writer(Products):
                 return e.load(e.at(here, *self.steps(place, i, j)), w.lanes, mask)
 
             def store(i: int, j: int, value: Value) -> None:
-                position = i * w.reach[1] + j
+                position = i * w.spots[1] + j
                 e.store(value, to + position * facts.source_pitch)
 
             transform(e, *w.matrices(2), load, store)
@@ -307,8 +315,8 @@ class Writer(Products):
             first = e.maximum(self.first - before, 0)
             count = e.minimum(end - before, tiles) - first
             axis = SlabAxis(
-                start=first * w.tile[1],
-                length=count * w.tile[1] + (w.taps[1] - 1),
+                start=first * (w.tile[1] * w.steps[1]),
+                length=(count * w.tile[1] - 1) * w.steps[1] + w.taps[1],
                 source_stride=number["source_x"],
                 slab_stride=e.constant(channels, "int64"),
                 before=number["before_x"],
@@ -321,7 +329,8 @@ class Writer(Products):
             pack_slab(e, source, self.sections[2], [axis], lies)
             row = V + (before + first - self.first) * self.facts.source_row
             with e.loop("tile", count) as t:
-                tile = self.sections[2] + t.index * (w.tile[1] * channels)
+                tile = w.tile[1] * w.steps[1] * channels
+                tile = self.sections[2] + t.index * tile
                 place = Place(tile, (axis.slab_stride, axis.slab_stride), t.index)
                 self.source_in(place, row + t.index * self.facts.source_row)
 
@@ -329,6 +338,7 @@ class Writer(Products):
         """Where a tile is read: in the source or, if the border cuts it, as a copy."""
         e, w, number = self.e, self.w, self.number
         image, y, x = self.tile(index)
+        y, x = y * w.steps[0], x * w.steps[1]
         top, left = y - number["before_y"], x - number["before_x"]
         inside = (
             (z >= 0)
@@ -422,7 +432,7 @@ class Writer(Products):
             e.copy(to, source, last - first)
 
     def position(self, base: Value, i: int, j: int) -> Value:
-        return base + (i * self.w.reach[1] + j) * self.facts.result_pitch
+        return base + (i * self.w.spots[1] + j) * self.facts.result_pitch
 
     def results_in(self, M: Value, place: Place) -> None:
         """A y Aᵀ of one tile."""
@@ -447,10 +457,11 @@ class Writer(Products):
 
     def results_out(self, M: Value, place: Place, strange: Sequence[Value]):
         """Aᵀ M A of one tile, bias and activation. Returns `strange`, which a NaN or
-        an inf in a corner of the tile makes NaN: each comes through one of them."""
+        an inf in some outputs, mostly the corners, makes NaN: each of M comes through
+        one of them."""
         e, w, facts = self.e, self.w, self.facts
         zero = e.zero(w.dtype, w.lanes)
-        corners = {(i, j) for i in (0, w.tile[0] - 1) for j in (0, w.tile[1] - 1)}
+        down, across = (watched(matrix) for matrix in w.matrices(0))
         first, last = self.channels
         carry = list(strange)
         with e.loop("k", last, start=first, step=w.lanes, carry=carry) as k:
@@ -462,7 +473,7 @@ class Writer(Products):
                 return e.load(self.position(column, i, j), w.lanes)
 
             def store(i: int, j: int, value: Value) -> None:
-                if (i, j) in corners:
+                if i in down and j in across:
                     k.carry = [e.fma(value, zero, k.carry[0])]
                 if facts.bias:
                     value = value + bias

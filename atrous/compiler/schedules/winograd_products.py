@@ -24,6 +24,7 @@ class Products:
     facts: Any
     sections: list[Value]  # V and M first
     sums: Value  # U, or where its sums are
+    filters: Value  # twice the filter of each position, and 1 more for its first
     count: Value  # tiles of the block
     k_blocks: tuple[Value, Value]  # the chunk's blocks of channels
 
@@ -42,7 +43,8 @@ class Products:
             e.loop("block", self.k_blocks[1], start=self.k_blocks[0]) as b,
             e.loop("depth_tap", w.depth) as k,
         ):
-            u = self.weights_of(p.index, b.index, k.index)
+            number, _ = self.filter(p.index)
+            u = self.weights_of(number, b.index, k.index)
             slot = (newest + 1 + k.index) % w.depth
             x = V + (slot * facts.slice + p.index * facts.source_pitch)
             to = M + (p.index * facts.result_pitch + b.index * w.block)
@@ -53,11 +55,19 @@ class Products:
                 never = e.constant(False, "truth")
                 self.sum_part(x + whole, u + whole * w.block, rest, to, never)
 
-    def weights_of(self, position: Value, block: Value, depth_tap: Value) -> Value:
+    def filter(self, position: Value) -> tuple[Value, Value | None]:
+        """The number of a position's filter, and whether no earlier position has it;
+        None if none shares its filter."""
+        if self.w.filters == self.w.positions:
+            return position, None
+        both = self.e.load(self.filters + position)
+        return both / 2, both % 2 > 0
+
+    def weights_of(self, number: Value, block: Value, depth_tap: Value) -> Value:
         """Where these rows of U, or of its sums, start."""
         w = self.w
-        number = block * w.depth + depth_tap
-        return self.sums + (position * w.pitch + number * (w.rows * w.block))
+        part = block * w.depth + depth_tap
+        return self.sums + (number * w.pitch + part * (w.rows * w.block))
 
     def sum_part(self, x: Value, u: Value, terms: int, to: Value, fresh: Value) -> None:
         """Add `terms` source channels to the sums of all tiles and one block."""
@@ -125,7 +135,9 @@ class Products:
             slot = (newest + 1 + k.index) % w.depth
             V_p = V + (slot * facts.slice + p.index * facts.source_pitch)
             M_p = M + (p.index * facts.result_pitch + b.index * w.block)
-            U_p = self.weights_of(p.index, b.index, k.index)
+            number, first = self.filter(p.index)
+            begins = fresh if first is None else fresh & first
+            U_p = self.weights_of(number, b.index, k.index)
             with e.loop("row", w.rows, step=facts.width) as r:
                 x, y = e.opaque(V_p + r.index), e.opaque(M_p)
                 to = e.opaque(U_p + r.index * w.block)
@@ -139,7 +151,7 @@ class Products:
                             t.carry,
                         )
                     places = [to + i * w.lanes for i in range(len(sums))]
-                    self.add(t.carry, places, fresh & (part.index < 1))
+                    self.add(t.carry, places, begins & (part.index < 1))
 
     def outer(self, x: Value, y: Value, sums: list[Value]) -> list[Value]:
         """One tile: each source channel times each vector."""

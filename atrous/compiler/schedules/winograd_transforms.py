@@ -11,7 +11,12 @@ points and at infinity. With point aᵢ and Nᵢ = Π (aᵢ - aⱼ) over j ≠ i
     Aᵀ[j][i] = aᵢʲ     G[i][k] = aᵢᵏ / Nᵢ     Bᵀ[i] = coefficients of Π (x - aⱼ), j ≠ i
 
 The points decide the rounding error: 0, ±1, 1/2, -2 make two thirds of what 0, ±1, ±2
-make. Sources: Lavin & Gray 2016, arXiv:1509.09308; for the points Barabasz et al. 2020,
+make.
+
+At step s the taps k ≡ φ (mod s) are a filter at step 1 of the inputs ≡ φ; more than
+five taps are two such filters. Each has its own spots, and y is the sum of all: the
+matrices then consist of theirs, side by side. A filter of one tap is its own product.
+Sources: Lavin & Gray 2016, arXiv:1509.09308; for the points Barabasz et al. 2020,
 arXiv:1803.10986.
 """
 
@@ -25,14 +30,20 @@ from ..emit import Emitter, Value
 #: The points beside infinity, by their number, in eighths.
 _EIGHTHS = {
     0: (),
+    2: (0, 8),
     3: (0, 8, -8),
+    4: (0, 8, -8, 4),
     5: (0, 5, -5, 12, -12),
+    6: (0, 4, -4, 8, -8, 16),
     7: (0, 4, -4, 8, -8, 16, -16),
 }
 POINTS = {
     number: tuple(Fraction(eighth, 8) for eighth in eighths)
     for number, eighths in _EIGHTHS.items()
 }
+
+#: Most taps of one filter: more would lose digits. Several have one less.
+LONGEST = 5
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
@@ -47,25 +58,84 @@ def _product(roots: Sequence[Fraction]) -> list[Fraction]:
     return coefficients
 
 
+def filters(taps: int, step: int) -> list[range]:
+    """The taps of each filter at step 1 that those of an axis are made of."""
+    found = []
+    for phase in range(min(step, taps)):
+        of_phase = range(phase, taps, step)
+        parts = 1 if len(of_phase) <= LONGEST else -(-len(of_phase) // (LONGEST - 1))
+        size = -(-len(of_phase) // parts)
+        found += [of_phase[i : i + size] for i in range(0, len(of_phase), size)]
+    return found
+
+
 @cache
-def matrices(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Aᵀ (m × n), G (n × r) and Bᵀ (n × n) of F(outputs, taps)."""
+def matrices(outputs: int, taps: int, step: int = 1) -> tuple[Matrix, Matrix, Matrix]:
+    """Aᵀ (m × n), G (n × r) and Bᵀ (n × inputs), for n spots, of F(outputs, taps) at
+    a step."""
+    inputs = (outputs - 1) * step + taps
+    across: list[list[Fraction]] = [[] for _ in range(outputs)]
+    filter_rows, input_rows = [], []
+    for part in filters(taps, step):
+        left, middle, right = _minimal(outputs, len(part))
+        for row, more in zip(across, left, strict=True):
+            row.extend(more)
+        filter_rows += [_spread(row, part.start, step, taps) for row in middle]
+        input_rows += [_spread(row, part.start, step, inputs) for row in right]
+    return _frozen(across), _frozen(filter_rows), _frozen(input_rows)
+
+
+def _spread(row: Sequence[Fraction], first: int, step: int, size: int):
+    """The entries `step` apart from the `first` on, in a row of `size`."""
+    spread = [Fraction(0)] * size
+    spread[first : first + step * len(row) : step] = row
+    return spread
+
+
+def _minimal(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
+    """The matrices of one filter at step 1."""
+    if taps == 1:
+        same = [[Fraction(i == j) for j in range(outputs)] for i in range(outputs)]
+        return _frozen(same), ((Fraction(1),),) * outputs, _frozen(same)
     size = outputs + taps - 1
     points = POINTS[size - 1]
     output = [[a**j for a in points] for j in range(outputs)]
-    filters, inputs = [], []
+    weights, inputs = [], []
     for i, a in enumerate(points):
         others = [b for j, b in enumerate(points) if j != i]
         norm = Fraction(1)
         for b in others:
             norm *= a - b
-        filters.append([a**k / norm for k in range(taps)])
+        weights.append([a**k / norm for k in range(taps)])
         inputs.append([*_product(others), Fraction(0)])
     for j, row in enumerate(output):  # infinity: the leading coefficients
         row.append(Fraction(j == outputs - 1))
-    filters.append([Fraction(k == taps - 1) for k in range(taps)])
+    weights.append([Fraction(k == taps - 1) for k in range(taps)])
     inputs.append(_product(points))
-    return _frozen(output), _frozen(filters), _frozen(inputs)
+    return _frozen(output), _frozen(weights), _frozen(inputs)
+
+
+def watched(left: Matrix) -> tuple[int, ...]:
+    """Outputs which together depend on every spot, by Aᵀ: few of them."""
+    missing, found = set(range(len(left[0]))), []
+    while missing:
+        reach = [{i for i in missing if row[i]} for row in left]
+        best = max(range(len(left)), key=lambda j: len(reach[j]))
+        missing -= reach[best]
+        found.append(best)
+    return tuple(sorted(found))
+
+
+def blocks(matrix: Matrix) -> list[tuple[list[int], list[int]]]:
+    """The rows and columns of each block, if blocks are all that the matrix has."""
+    found: list[tuple[set[int], set[int]]] = []
+    for i, row in enumerate(matrix):
+        rows, columns = {i}, {j for j, value in enumerate(row) if value}
+        for other in [each for each in found if each[1] & columns]:
+            found.remove(other)
+            rows, columns = rows | other[0], columns | other[1]
+        found.append((rows, columns))
+    return [(sorted(rows), sorted(columns)) for rows, columns in found]
 
 
 def transposed(matrix: Matrix) -> Matrix:
@@ -145,12 +215,14 @@ def transform(
     load: Callable[[int, int], Value],
     store: Callable[[int, int, Value], None],
 ) -> None:
-    """left · X · rightᵀ: columns first, then row by row to where they are stored."""
-    columns = [
-        multiply(e, left, [load(i, j) for i in range(len(left[0]))])
-        for j in range(len(right[0]))
-    ]
-    for i in range(len(left)):
-        row = multiply(e, right, [column[i] for column in columns])
-        for j, value in enumerate(row):
-            store(i, j, value)
+    """left · X · rightᵀ: columns first, then row by row to where they are stored, one
+    block of the right matrix after the other."""
+    for rows, inner in blocks(right):
+        part = tuple(tuple(right[j][k] for k in inner) for j in rows)
+        columns = [
+            multiply(e, left, [load(i, j) for i in range(len(left[0]))]) for j in inner
+        ]
+        for i in range(len(left)):
+            row = multiply(e, part, [column[i] for column in columns])
+            for j, value in zip(rows, row, strict=True):
+                store(i, j, value)

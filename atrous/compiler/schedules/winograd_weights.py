@@ -16,15 +16,17 @@ WEIGHT_ROWS = 16
 
 @dataclass(frozen=True)
 class Weights:
-    """The layout of transformed weights: [position][block][depth tap][row][channel].
+    """The layout of transformed weights: [filter][block][depth tap][row][channel].
 
-    `tile` and `taps` are the outputs and taps of the two transformed axes. `rows` are
-    the source channels, of which the last ones may be spare.
+    `tile`, `taps` and `steps` are the outputs, taps and steps of the two transformed
+    axes. `rows` are the source channels, of which the last ones may be spare. A filter
+    is one position's weights; several positions may share it.
     """
 
     dtype: str
     tile: tuple[int, int]
     taps: tuple[int, int]
+    steps: tuple[int, int]
     depth: int
     channels: int
     source_channels: int
@@ -35,12 +37,38 @@ class Weights:
     @property
     def reach(self) -> tuple[int, int]:
         """Inputs of a tile on each axis."""
-        y, x = (m + r - 1 for m, r in zip(self.tile, self.taps, strict=True))
+        y, x = (len(matrix[0]) for matrix in self.matrices(2))
+        return y, x
+
+    @property
+    def spots(self) -> tuple[int, int]:
+        """Positions of a transformed tile on each axis."""
+        y, x = (len(matrix) for matrix in self.matrices(2))
         return y, x
 
     @property
     def positions(self) -> int:
-        return prod(self.reach)
+        return prod(self.spots)
+
+    @property
+    def different(self) -> tuple[int, int]:
+        """Filters on each axis."""
+        y, x = (len(matrix) for matrix in self.filter_matrices())
+        return y, x
+
+    @property
+    def filters(self) -> int:
+        return prod(self.different)
+
+    def filter_of_position(self) -> list[int]:
+        """The filter of each position."""
+        y, x = (
+            [unique.index(row) for row in matrix]
+            for matrix, unique in zip(
+                self.matrices(1), self.filter_matrices(), strict=True
+            )
+        )
+        return [i * self.different[1] + j for i in y for j in x]
 
     @property
     def block(self) -> int:
@@ -53,14 +81,14 @@ class Weights:
 
     @property
     def pitch(self) -> int:
-        """Elements between positions: no multiple of a page, or all of them would
+        """Elements between filters: no multiple of a page, or all of them would
         compete for the same cache sets."""
         return self.blocks * self.depth * self.rows * self.block + 16
 
     @property
     def size(self) -> int:
-        """Elements of all positions."""
-        return self.positions * self.pitch
+        """Elements of all filters."""
+        return self.filters * self.pitch
 
     @property
     def chunks(self) -> int:
@@ -69,9 +97,13 @@ class Weights:
 
     def matrices(self, which: int) -> tuple[Matrix, Matrix]:
         """Aᵀ (0), G (1) or Bᵀ (2) of both axes."""
-        y, x = (
-            matrices(m, r)[which] for m, r in zip(self.tile, self.taps, strict=True)
-        )
+        axes = zip(self.tile, self.taps, self.steps, strict=True)
+        y, x = (matrices(m, r, s)[which] for m, r, s in axes)
+        return y, x
+
+    def filter_matrices(self) -> tuple[Matrix, Matrix]:
+        """G of both axes, each of its rows once."""
+        y, x = (tuple(dict.fromkeys(matrix)) for matrix in self.matrices(1))
         return y, x
 
 
@@ -128,25 +160,25 @@ class WeightTransform:
             def tap(i: int, j: int) -> Value:
                 return e.at(given, (number["w_y"], i), (number["w_x"], j))
 
-            def position(i: int, j: int) -> Value:
-                return place + (i * w.reach[1] + j) * w.pitch
+            def place_of(i: int, j: int) -> Value:
+                return place + (i * w.different[1] + j) * w.pitch
 
             if self.gradient:
                 self._out(e, tap, place, steps, mask, number["parts"])
             else:
                 transform(
                     e,
-                    *w.matrices(1),
+                    *w.filter_matrices(),
                     lambda i, j: e.cast(e.gather(tap(i, j), steps, mask), "float64"),
-                    lambda i, j, value: e.store(e.cast(value, w.dtype), position(i, j)),
+                    lambda i, j, value: e.store(e.cast(value, w.dtype), place_of(i, j)),
                 )
         return e.finish()
 
     def _out(self, e: Emitter, tap, place: Value, steps, mask, parts: Value) -> None:
         w = self.weights
-        left, right = w.matrices(1)
-        totals = e.scratch("float64", w.positions * w.lanes, "totals")
-        with e.loop("position", w.positions) as p:
+        left, right = w.filter_matrices()
+        totals = e.scratch("float64", w.filters * w.lanes, "totals")
+        with e.loop("filter", w.filters) as p:
             first = place + p.index * w.pitch
             carried = [e.cast(e.load(first, w.lanes), "float64")]
             with e.loop("part", parts, start=1, carry=carried) as part:
@@ -155,7 +187,7 @@ class WeightTransform:
             e.store(part.carry[0], totals + p.index * w.lanes)
 
         def total(i: int, j: int) -> Value:
-            return e.load(totals + (i * w.reach[1] + j) * w.lanes, w.lanes)
+            return e.load(totals + (i * w.different[1] + j) * w.lanes, w.lanes)
 
         transform(
             e,
