@@ -326,13 +326,15 @@ class Instructions:
         )
         self._done[f"clear {to.label}"] += 1
 
-    def prefetch(self, pointer: Value) -> None:
-        """Ask for the cache line at `pointer`; it need not exist."""
+    def prefetch(self, pointer: Value, level: int = 1) -> None:
+        """Ask for the cache line at `pointer` in a level of cache; it need not
+        exist."""
         self._declared["llvm.prefetch.p0"] = (
             "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
         )
         self._lines.append(
-            f"  call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 3, i32 1)"
+            f"  call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 {4 - level}, "
+            "i32 1)"
         )
 
     def scratch(self, dtype, count: int, label: str = "scratch") -> Value:

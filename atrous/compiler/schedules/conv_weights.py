@@ -10,7 +10,9 @@ and a run of x (see conv_direct) is spread; where y has few channels it is the o
 round. Short runs are taken several at a time, so that there are enough sums to hide the
 latency of an addition.
 
-Pixels are cut into a fixed number of parts with sums of their own, added in order at
+A part of the pixels, small enough to stay in L1 for all taps and channels, has sums of
+its own, which are then added to those of the chunk in memory; meanwhile the next part
+is asked for. Chunks are a fixed number of stretches of the pixels, added in order at
 the end: the bits depend on the problem, never on the threads.
 Registers: as conv_direct, spread × vectors sums, 4 × 6 on 32 registers.
 """
@@ -24,7 +26,7 @@ import numpy as np
 from ..emit import ITEMSIZES, Kernel, Value
 from ..target import Target
 from .conv_blocks import Blocks, BlockWriter, cut, source_layout
-from .conv_direct import Tile, choose_tile
+from .conv_direct import HALF_WORTH, Tile, choose_tile
 from .conv_taps import Taps
 from .packing import whole_and_rest
 
@@ -73,8 +75,8 @@ class WeightGradient:
     layout: str
     border: str
     spread_y: bool  # y is spread and x lies along the vectors
-    part_axis: int  # this many outputs of this axis and all of those within it are
-    part_length: int  # summed before they join a total, for exactness
+    part_axis: int  # this many outputs of this axis and all of those within it are a
+    part_length: int  # part: it stays in L1, and its sums are small
 
     @property
     def spread(self) -> int:
@@ -138,16 +140,18 @@ class Writer(BlockWriter):
         self.y = e.at(self.pointer["y"], group * number["y_group"])
         blocks, parts = number["pixel_blocks"], number["parts"]
         begin, end = part * blocks / parts, (part + 1) * blocks / parts
+        first, last = self.units
+        each = facts.runs_a_tile * facts.spread * facts.block
+        e.clear(self.sums + first * each, (last - first) * each)
         with e.loop("pixels", end, start=begin) as b:
-            self.pixel_block(b.index, b.index <= begin)
+            self.pixel_block(b.index)
         return e.finish()
 
-    def pixel_block(self, number: Value, fresh: Value) -> None:
-        """Add one block of pixels to every sum of the chunk."""
-        e = self.e
+    def pixel_block(self, number: Value) -> None:
+        """Add one block of pixels to every sum of the chunk, a part at a time."""
         starts, image = self.block_starts(number)
         lengths = [
-            e.minimum(axis["block"], axis["count"] - start)
+            self.e.minimum(axis["block"], axis["count"] - start)
             for axis, start in zip(self.axes, starts, strict=True)
         ]
         y = self.y + image * self.number["y_batch"]
@@ -161,15 +165,36 @@ class Writer(BlockWriter):
             self.channel_block,
             self.number["x_channel"],
         )
-        first, last = self.units
-        with e.loop("unit", last, start=first) as unit:
-            self.unit(unit.index, x, y, strides, lengths, fresh)
+        numbers = self.axes[self.facts.part_axis]
+        step = numbers["step"] * strides[self.facts.part_axis]
+        self.ahead = [  # from what a part reads, of x and of y, to what the next does
+            stride * self.facts.part_length
+            for stride in (step, numbers["result_stride"])
+        ]
+        self.parts(0, x, y, strides, lengths)
+
+    def parts(self, axis: int, x, y, strides, lengths) -> None:
+        """Few outputs at a time, so that what they read is in L1 for all units."""
+        e, facts = self.e, self.facts
+        if axis < facts.part_axis:
+            with e.loop(f"q{axis}", lengths[axis]) as q:
+                (moved,), below = self.moved(axis, q.index, [x], y, strides)
+                self.parts(axis + 1, moved, below, strides, lengths)
+            return
+        length = lengths[axis]
+        with e.loop("part", length, step=facts.part_length) as part:
+            (x,), y = self.moved(axis, part.index, [x], y, strides)
+            few = e.minimum(length - part.index, facts.part_length)
+            outputs = [*lengths[:axis], few, *lengths[axis + 1 :]]
+            first, last = self.units
+            with e.loop("unit", last, start=first) as unit:
+                self.unit(unit.index, x, y, strides, outputs)
 
     def first_along(self, first: Value) -> tuple[int, Value]:
         """Of how many values along vectors a block is part, and its first."""
         return self.facts.along, first
 
-    def unit(self, unit, x, y, strides, lengths, fresh) -> None:
+    def unit(self, unit, x, y, strides, lengths) -> None:
         """One block of vectors and one tile of runs: all its spread values, tile by
         tile of equal width."""
         e, facts = self.e, self.facts
@@ -191,14 +216,12 @@ class Writer(BlockWriter):
                 continue
             with e.loop("spread", end, start=begin) as tile:
                 first = tile.index * width + e.minimum(tile.index, wider)
-                self.tile(
-                    size, first, along, sources, y, masks, sums, strides, lengths, fresh
-                )
+                self.tile(size, first, along, sources, y, masks, sums, strides, lengths)
 
     def tile(
-        self, width, first, along, sources, y, masks, sums, strides, lengths, fresh
+        self, width, first, along, sources, y, masks, sums, strides, lengths
     ) -> None:
-        """The sums of one tile over all pixels of the block."""
+        """The sums of one tile over a part of the pixels, added to those in memory."""
         e, facts = self.e, self.facts
         lanes, zero = facts.lanes, e.zero(facts.dtype, facts.lanes)
         sources, y = self.tile_origin(first, along, sources, y)
@@ -209,41 +232,19 @@ class Writer(BlockWriter):
             for s in range(width)
             for v in range(facts.vectors)
         ]
-        with e.when(fresh, "the first block"):
-            for place in places:
-                e.store(zero, place)
 
-        def rows(axis: int, sources, y, totals, first=0, last=None):
+        def rows(axis: int, sources, y, totals):
             """Pixels of the axes from `axis` on, summed into `totals`."""
-            last = lengths[axis] if last is None else last
             if axis == facts.rank - 1:
-                return self.pixels(width, last, sources, y, masks, totals)
-            with e.loop(f"q{axis}", last, start=first, carry=totals) as q:
+                return self.pixels(width, lengths[axis], sources, y, masks, totals)
+            with e.loop(f"q{axis}", lengths[axis], carry=totals) as q:
                 inner, y = self.moved(axis, q.index, sources, y, strides)
                 q.carry = rows(axis + 1, inner, y, q.carry)
             return q.carry
 
-        def parts(axis: int, sources, y) -> None:
-            """Few outputs of this axis at a time have sums of their own, which are
-            added to what is kept."""
-            if axis < facts.part_axis:
-                with e.loop(f"q{axis}", lengths[axis]) as q:
-                    parts(axis + 1, *self.moved(axis, q.index, sources, y, strides))
-                return
-            zeros = [zero] * len(places)
-            if axis == facts.rank - 1:
-                self.add(rows(axis, sources, y, zeros), places)
-                return
-            with e.loop("part", lengths[axis], step=facts.part_length) as part:
-                last = e.minimum(part.index + facts.part_length, lengths[axis])
-                self.add(rows(axis, sources, y, zeros, part.index, last), places)
-
-        parts(0, sources, y)
-
-    def add(self, totals: list[Value], places: list[Value]) -> None:
-        """Add sums to those kept in memory."""
+        totals = rows(facts.part_axis, sources, y, [zero] * len(places))
         for total, place in zip(totals, places, strict=True):
-            self.e.store(self.e.load(place, self.facts.lanes) + total, place)
+            e.store(e.load(place, lanes) + total, place)
 
     def moved(self, axis: int, index: Value, sources, y, strides):
         """Runs and y, `index` outputs further along an axis."""
@@ -285,11 +286,15 @@ class Writer(BlockWriter):
                 for v, mask in enumerate(masks)
             ]
 
+        for v in range(1 if facts.spread_y else facts.vectors):
+            e.prefetch(y + self.ahead[1] + v * facts.lanes, level=2)
         result = []
         if not facts.spread_y:
             row = vectors(y)
         for x in sources:
             e.forget()  # or LLVM would load all of them first, and spill the sums
+            if facts.layout == "slabless":
+                e.prefetch(x + self.ahead[0], level=2)
             if facts.spread_y:
                 row = vectors(x)
             for s in range(width):
@@ -329,6 +334,8 @@ def _sides(taps: Taps, run_length: int, target: Target) -> tuple[bool, Tile]:
         tile = choose_tile(along, taps.dtype, target)
         filled = along / (-(-along // tile.channels) * tile.channels)
         lanes = tile.lanes / target.lanes(ITEMSIZES[taps.dtype])
+        if target.halves and lanes < 1:
+            lanes *= 2 * HALF_WORTH
         return filled * lanes * min(1.0, spread * tile.vectors / 8), tile
 
     by_y, tile_y = use(taps.channels, run_length * min(taps.taps, 8))
@@ -354,7 +361,8 @@ def plan(
     together = 1
     if not spread_y:
         together = runs_together(len(blocks.runs), run_length, tile.pixels)
-    part_axis, part_length = part(blocks)
+    itemsize = ITEMSIZES[taps.dtype]
+    part_axis, part_length = part(blocks, tile.channels * itemsize, target)
     kernel = WeightGradient(
         dtype=taps.dtype,
         rank=len(taps.axes),
@@ -377,14 +385,16 @@ def plan(
     return launch_plan(taps, kernel, blocks, taps.groups, x_strides, y_strides)
 
 
-def part(blocks: Blocks) -> tuple[int, int]:
-    """The axis, and how many outputs of it, that make a sum of at most PIXELS."""
+def part(blocks: Blocks, vectors: int, target: Target) -> tuple[int, int]:
+    """The axis, and how many outputs of it, that make a part: at most PIXELS, of which
+    vectors (of so many bytes an output) fill half of L1."""
+    most = max(1, min(PIXELS, target.l1 // 2 // vectors))
     axis = len(blocks.pixels) - 1
     within = 1
-    while axis > 0 and within * blocks.pixels[axis] <= PIXELS:
+    while axis > 0 and within * blocks.pixels[axis] <= most:
         within *= blocks.pixels[axis]
         axis -= 1
-    return axis, max(1, PIXELS // within)
+    return axis, min(blocks.pixels[axis], max(1, most // within))
 
 
 def runs_together(runs: int, length: int, most: int) -> int:
