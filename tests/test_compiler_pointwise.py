@@ -494,3 +494,19 @@ def test_many_problems_in_one_launch(on_target):
     for got, want in zip(problems, expected, strict=True):
         np.testing.assert_allclose(got[0], want[0], rtol=2e-7, atol=1e-7)
         np.testing.assert_array_equal(got[1], want[1])
+
+
+def test_large_results_are_written_past_the_caches(on_target, monkeypatch):
+    monkeypatch.setattr("atrous.compiler.elementwise.STREAMED", 1 << 16)
+    rng = np.random.default_rng(11)
+    for shape in ((64, 1000), (3, 150, 64), (33, 1021), (50, 16, 48)):
+        x = rng.standard_normal(shape).astype("f4")
+        y = np.asfortranarray(x)
+        for given in (x, y, x.swapaxes(0, 1)):
+            got = compiler.pointwise(("add", ("in", 0), ("in", 1)), given, given)
+            np.testing.assert_array_equal(got, given + given)
+        whole = compiler.empty((2, *shape), "f4")
+        for part in (whole[1], whole[0], whole[1, 1:]):
+            given = x[-len(part) :]
+            compiler.pointwise(("mul", ("in", 0), ("const", 3.0)), given, out=part)
+            np.testing.assert_array_equal(part, given * np.float32(3))

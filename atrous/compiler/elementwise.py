@@ -45,6 +45,9 @@ _KERNEL_ONLY = frozenset(("erf", "erfc"))
 _BITS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 #: A tiled walk pays from this many rows and columns on.
 _TILED = 16
+#: Results of so many bytes are written past the caches, in lines of so many: else each
+#: line is read from memory to be overwritten.
+STREAMED, LINE = 16 << 20, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +219,7 @@ def _large(found: Plan, arrays, scalars, shape, outs) -> list[np.ndarray]:
         cache.here().name,
         shape,
         tuple([(a.shape, a.strides) for a in arrays]),
-        tuple([out is not None and out.strides for out in outs]),
+        tuple([out is not None and (out.strides, _lined(out, arrays)) for out in outs]),
     )
     recipe = found.recipes.get(key)
     if recipe is None:
@@ -230,6 +233,16 @@ def _large(found: Plan, arrays, scalars, shape, outs) -> list[np.ndarray]:
         results.append(out)
     recipe.launch(arrays, results, scalars, found.slots)
     return results
+
+
+def _lined(out: np.ndarray | None, arrays: Sequence[np.ndarray]) -> bool:
+    """Whether a result is so large that it is written past the caches, from the start
+    of a line on, and nothing of it is read."""
+    if out is None:
+        return True
+    if out.nbytes < STREAMED or address(out) % LINE:
+        return False
+    return not any([out is array for array in arrays])
 
 
 def _readable(array: np.ndarray, outs: Sequence) -> np.ndarray:
@@ -261,7 +274,8 @@ def _recipe(found: Plan, arrays, shape, outs, target=None, wide=True) -> _Recipe
     merged, steps = collapse(sizes, ordered)
     if not merged:
         merged, steps = (1,), ((1,),) * len(walks)
-    launch = _launch(found, len(arrays), merged, steps, target, wide)
+    lined = all([_lined(out, arrays) for out in outs])
+    launch = _launch(found, len(arrays), merged, steps, target, wide, lined)
     return _Recipe(launch, sizes, turn, tuple(map(storage, found.results)))
 
 
@@ -272,6 +286,7 @@ def _launch(
     walks: Sequence[Strides],
     target: Target | None,
     wide: bool,
+    lined: bool,
 ) -> Launch:
     """The launch over merged dimensions."""
     sizes, walks, tiled = _tiled(sizes, tuple(walks), inputs)
@@ -284,7 +299,8 @@ def _launch(
         for i in range(inputs):
             if kinds[i] == "strided" and walks[i][-2] == 1:
                 kinds[i] = "turned"
-    spec = PointwiseSpec(*_moved(found), len(sizes), tuple(kinds), tiled)
+    streams = lined and not tiled and _streams(found, sizes, walks[inputs:])
+    spec = PointwiseSpec(*_moved(found), len(sizes), tuple(kinds), tiled, streams)
     lengths = tiles(sizes) if tiled else blocks(sizes)
     counts = pieces(sizes, lengths)
     numbers = [*sizes, *lengths, *counts]
@@ -292,6 +308,17 @@ def _launch(
         numbers += walk
     kernel = _kernel(spec, found.program, target)
     return Launch(kernel, numbers, prod(counts), repeats)
+
+
+def _streams(found: Plan, sizes: Strides, walks: Sequence[Strides]) -> bool:
+    """Whether results outgrow the caches, and each row of them fills whole lines."""
+    for name, walk in zip(found.results, walks, strict=True):
+        itemsize = storage(name).itemsize
+        if itemsize < 4 or prod(sizes) * itemsize < STREAMED or walk[-1] != 1:
+            return False
+        if any([stride * itemsize % LINE for stride in walk[:-1]]):
+            return False
+    return True
 
 
 def pointwise_each(exprs, problems, *, scalars=(), dtypes, written) -> None:

@@ -99,7 +99,8 @@ class PointwiseSpec:
     dimensions are left once neighbours are merged, and how each operand (inputs,
     then results) walks along the last one: "unit", "same" (stride 0), "strided", or
     "turned" (dense along the last but one). `tiled` says that the last two are walked
-    in tiles, because some input is turned.
+    in tiles, because some input is turned; `streams`, that results are written past the
+    caches.
     """
 
     text: str
@@ -109,6 +110,7 @@ class PointwiseSpec:
     rank: int
     walks: tuple[str, ...]
     tiled: bool = False
+    streams: bool = False
 
 
 def border_index(size: int, before: int, after: int, border: str) -> np.ndarray:

@@ -159,6 +159,8 @@ def build(spec: PointwiseSpec, program: Program, target: Target) -> Kernel:
     spans = box(e, count, rank)
     innermost = _innermost(e, spec, program, scalars)
     _nest(e, operands, spans, 0, spec.tiled, innermost)
+    if spec.streams:
+        e.settle()
     return e.finish()
 
 
@@ -192,7 +194,7 @@ def build_each(spec: PointwiseSpec, program: Program, target: Target) -> Kernel:
 def _innermost(e: Emitter, spec: PointwiseSpec, program: Program, scalars) -> Callable:
     """What walks the last axis: innermost(operands, span)."""
     dtypes = (*spec.dtypes, *spec.results)
-    lanes = width(program, e.target)
+    lanes = whole = width(program, e.target)
     strided = "strided" in spec.walks[-len(spec.results) :]
     masked = has_masks(e.target, dtypes) and not strided
 
@@ -213,7 +215,11 @@ def _innermost(e: Emitter, spec: PointwiseSpec, program: Program, scalars) -> Ca
             ]
             values = compute(e, program, given, scalars, lanes)
             for value, result in zip(values, results, strict=True):
-                store(e, value, result, index, left)
+                if spec.streams and left is None and lanes == whole:
+                    place = e.at(result.pointer, index)
+                    e.stream(narrowed(e, value, result.dtype), place)
+                else:
+                    store(e, value, result, index, left)
 
         along(e, span, lanes, masked, body)
 
