@@ -63,12 +63,19 @@ class Working:
             found = [tap for tap in found if tap.source is not None]
         return found
 
+    @cached_property
+    def _taps_of(self) -> dict[int, list[Tap]]:
+        """The products by input channel."""
+        found: dict[int, list[Tap]] = {}
+        for tap in self.taps:
+            found.setdefault(tap.channel, []).append(tap)
+        return found
+
     def window(self, channel: int) -> dict[tuple[int, ...], tuple[int, ...]]:
         """Position by tap of the kernel, both by three axes, in an input channel."""
         return {
             self._three(tap.weight[2:], 0): self._three(tap.position, 0)
-            for tap in self.taps
-            if tap.channel == channel
+            for tap in self._taps_of.get(channel, ())
         }
 
     def sources(self, channel: int) -> dict[tuple[int, ...], tuple[int, ...]]:
@@ -80,10 +87,8 @@ class Working:
             return {}
         return {
             self._three(tap.position, 0): self._three(tap.source, 0)
-            for tap in self.taps
-            if tap.channel == channel
-            and tap.source is not None
-            and tap.source != tap.position
+            for tap in self._taps_of.get(channel, ())
+            if tap.source is not None and tap.source != tap.position
         }
 
     def product(self, tap: Tap) -> float:
@@ -97,13 +102,12 @@ class Working:
         """x · w by tap of the kernel, for an input channel."""
         return {
             self._three(tap.weight[2:], 0): self.product(tap)
-            for tap in self.taps
-            if tap.channel == channel
+            for tap in self._taps_of.get(channel, ())
         }
 
     def total(self, channel: int) -> float:
         """The sum of an input channel's products."""
-        return sum(self.products(channel).values())
+        return sum(map(self.product, self._taps_of.get(channel, ())))
 
     @property
     def bias(self) -> float | None:
