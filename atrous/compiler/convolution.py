@@ -264,6 +264,11 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
     if winograd:
         conv_winograd.weight_gradient(taps, x, _elements(x, 1), y, _elements(y, 1), w)
         return
+    by_group = _groups(spec, w)
+    by_group = by_group.reshape(*by_group.shape[:3], -1)
+    if not sliding and conv_weights.turns(taps, target):
+        (taps,), x, y = input_gradient(spec), y, _readable(x, dense=True)
+        by_group = by_group.swapaxes(1, 2)[..., ::-1]
     planned = sliding.gradient_plan if sliding else conv_weights.plan
     plan = planned(taps, _elements(x, spec.groups), _elements(y, spec.groups), target)
     sums = recorder.scratch(plan.sums_shape, spec.dtype)
@@ -280,8 +285,6 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
         plan.numbers,
         plan.chunks,
     )
-    by_group = _groups(spec, w)
-    by_group = by_group.reshape(*by_group.shape[:3], -1)
     (sliding or conv_weights).gather_sums(sums, kernel, by_group)
 
 

@@ -385,6 +385,19 @@ def plan(
     return launch_plan(taps, kernel, blocks, taps.groups, x_strides, y_strides)
 
 
+def turns(taps: Taps, target: Target) -> bool:
+    """Whether x and y should change places, few channels of y meeting whole vectors of
+    x. At stride 1 the form allows it: y, read as the input gradient reads it, is what
+    is spread, and the taps are counted from the last."""
+    lanes = target.lanes(ITEMSIZES[taps.dtype])
+    return (
+        taps.channels <= lanes // 4
+        and taps.source_channels >= lanes
+        and taps.taps > 1
+        and all(axis.step == 1 and axis.border == "zeros" for axis in taps.axes)
+    )
+
+
 def part(blocks: Blocks, vectors: int, target: Target) -> tuple[int, int]:
     """The axis, and how many outputs of it, that make a part: at most PIXELS, of which
     vectors (of so many bytes an output) fill half of L1."""
