@@ -73,22 +73,23 @@ BY_NAME = {each.name: each for each in ALL}
 _OF_PYTHON = {bool: bool_, int: int64, float: float64}
 BY_STORAGE = {each.storage: each for each in ALL if each is not bfloat16}
 
-_default = float32
+#: The floating point type of new tensors made from Python numbers.
+default = float32
 
 
 def set_default_dtype(d: dtype) -> None:
     """The floating point type of new tensors made from Python numbers."""
-    global _default
+    global default
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(
             f"set_default_dtype: takes a floating point dtype, as float32, not {d}."
         )
-    _default = d
+    default = d
 
 
 def get_default_dtype() -> dtype:
     """The floating point type of new tensors made from Python numbers."""
-    return _default
+    return default
 
 
 def from_numpy(numpy_dtype: np.dtype) -> dtype:
@@ -113,7 +114,7 @@ def of_number(value) -> dtype:
         return bool_
     if isinstance(value, (int, np.integer)):
         return int64
-    return _default
+    return default
 
 
 _INTEGER_ORDER = (int8, int16, int32, int64)
@@ -161,7 +162,7 @@ class finfo:
     """The limits of a floating point type (default: the default dtype)."""
 
     def __init__(self, type: dtype | None = None):
-        type = type or _default
+        type = type or default
         if not type.is_floating_point:
             raise TypeError(
                 f"torch.finfo() requires a floating point input type, not {type}. "

@@ -156,6 +156,8 @@ RENAMED = {
 def _operator(function):
     """An operator leaves to the other operand what it does not know."""
 
+    function = getattr(function, "__wrapped__", function)  # which takes no out=
+
     def operator(self, other):
         if isinstance(other, elementwise.OPERANDS):
             return function(self, other)

@@ -66,6 +66,16 @@ def from_front(dim: int, rank: int) -> int:
     return dim % count
 
 
+class _Storage:
+    """`tensor._storage` where nothing has asked for it yet: made then, and from then on
+    found in the tensor itself. Most tensors die without one."""
+
+    def __get__(self, tensor: Tensor | None, kind: type) -> Storage:
+        if tensor is None:
+            raise AttributeError("_storage")
+        return tensor.__dict__.setdefault("_storage", Storage(tensor._array, False))
+
+
 class Tensor:
     """A multi-dimensional array with a gradient; as torch.Tensor.
 
@@ -74,7 +84,7 @@ class Tensor:
     """
 
     _array: np.ndarray
-    _storage: Storage
+    _storage: Any = _Storage()
     dtype: DType
     _requires = False
     _grad: Tensor | None = None
@@ -140,12 +150,11 @@ class Tensor:
         return tensor
 
     def _take(self, array: np.ndarray, dtype: DType | None = None) -> None:
-        hidden = not array.flags.c_contiguous
         self._array = array
-        self._storage = Storage(array, hidden)
         self.dtype = dtypes.BY_STORAGE[array.dtype] if dtype is None else dtype
-        if self._storage.followers is not None:
-            self._storage.followers.append(weakref.ref(self))
+        if not array.flags.c_contiguous:
+            storage = self._storage = Storage(array, True)
+            storage.followers.append(weakref.ref(self))
         if modes.inference:
             self._inference = True
 
@@ -551,7 +560,7 @@ class Tensor:
             )
         node = self.grad_fn
         if node is not None:
-            node.retained[self._index] = weakref.ref(self)
+            node.own("retained")[self._index] = weakref.ref(self)
 
     @property
     def retains_grad(self) -> bool:

@@ -5,7 +5,7 @@ from .anomaly import detect_anomaly, set_detect_anomaly
 from .check import GradcheckError, gradcheck, gradgradcheck
 from .engine import backward, grad
 from .function import Function, once_differentiable
-from .graph import Node, needs_recording, record, renamed
+from .graph import Node, link, needs_recording, record, renamed
 from .modes import (
     enable_grad,
     inference_mode,

@@ -358,4 +358,4 @@ def register_hook(tensor, hook):
         # The leaf keeps its accumulator alive, or the hook would be lost with it.
         tensor._held_accumulator = accumulator(tensor)
     node, index, *_ = edge(tensor)
-    return Handle(node.tensor_hooks.setdefault(index, {}), hook)
+    return Handle(node.own("tensor_hooks").setdefault(index, {}), hook)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from . import anomaly
 from .modes import modes
@@ -22,19 +23,24 @@ class Node:
     """One recorded operation: edges to what made its inputs, and its formula."""
 
     materialize = True  # a gradient that did not arrive is zeros, not None
+    saved: tuple | None = ()
+    # Few nodes have any of these: see `own`.
+    tensor_hooks: Mapping[int, dict] = MappingProxyType({})
+    retained: Mapping[int, weakref.ref] = MappingProxyType({})
+    hooks: Mapping[int, Callable] = MappingProxyType({})
+    prehooks: Mapping[int, Callable] = MappingProxyType({})
 
     def __init__(self, edges, formula, outputs):
         self.edges = edges  # (node, output number) or None, an entry an input
         self.formula = formula
         self.outputs = outputs  # (shape, dtype) of each output
-        self.saved: tuple | None = ()
         self.number = next(_numbers)
-        self.tensor_hooks: dict[int, dict] = {}
-        self.retained: dict[int, weakref.ref] = {}
-        self.hooks: dict[int, Callable] = {}
-        self.prehooks: dict[int, Callable] = {}
         if modes.anomaly:
             anomaly.remember(self)
+
+    def own(self, name: str) -> dict:
+        """This node's dictionary of hooks of that name, to be written to."""
+        return self.__dict__.setdefault(name, {})
 
     @classmethod
     def name(cls) -> str:
@@ -53,17 +59,17 @@ class Node:
 
     def register_hook(self, hook):
         """`hook(grad_inputs, grad_outputs)` after this node ran."""
-        return Handle(self.hooks, hook)
+        return Handle(self.own("hooks"), hook)
 
     def register_prehook(self, hook):
         """`hook(grad_outputs)` before this node runs."""
-        return Handle(self.prehooks, hook)
+        return Handle(self.own("prehooks"), hook)
 
     def save(self, tensors: Sequence, outputs: Sequence) -> None:
         """Keep `tensors` and their versions; an output is kept as an alias of itself,
         as keeping the tensor would tie a knot that only the garbage collector unties.
         """
-        self.saved = tuple(_Saved(each, outputs) for each in tensors)
+        self.saved = tuple([_Saved(each, outputs) for each in tensors])
 
     def unpack(self) -> list:
         """The saved tensors; RuntimeError if they were freed or changed since."""
@@ -104,7 +110,7 @@ class _Saved:
                 self.output = index
                 value = value._alias()
         self.value = value
-        self.version = value._version if hasattr(value, "_version") else None
+        self.version = getattr(value, "_version", None)
 
     def unpack(self, node):
         value = self.value
@@ -163,19 +169,20 @@ _node_types: dict[str, type[Node]] = {}
 
 def node_type(name: str) -> type[Node]:
     """The class named as torch names the node, so that type(y.grad_fn) prints alike."""
-    if name not in _node_types:
-        _node_types[name] = type(name, (Node,), {})
-    return _node_types[name]
+    found = _node_types.get(name)
+    if found is None:
+        found = _node_types[name] = type(name, (Node,), {})
+    return found
 
 
 def edge(value):
     """Where the gradient of `value` goes: (node, output, shape, dtype) or None."""
     if not getattr(value, "requires_grad", False):
         return None
-    node = value.grad_fn
+    node, index = value._node, value._index  # renewed just now, if there was need
     if node is None:
-        return accumulator(value), 0, value._array.shape, value.dtype
-    return node, value.output_nr, value._array.shape, value.dtype
+        node, index = accumulator(value), 0
+    return node, index, value._array.shape, value.dtype
 
 
 def accumulator(leaf) -> AccumulateGrad:
@@ -209,11 +216,17 @@ def record(out, name: str, inputs: Sequence, formula: Callable, saved: Sequence 
 
     `inputs` may hold numbers and None. See the module's docstring for `formula`.
     """
-    if not needs_recording(inputs):
-        return out
+    if needs_recording(inputs):
+        link(out, name, inputs, formula, saved)
+    return out
+
+
+def link(out, name: str, inputs: Sequence, formula: Callable, saved: Sequence) -> None:
+    """As `record`, of an operation that is known to need it."""
     outputs = out if isinstance(out, (tuple, list)) else (out,)
     metadata = [(each._array.shape, each.dtype) for each in outputs]
-    node = node_type(name)(tuple(map(edge, inputs)), formula, metadata)
+    edges = tuple([edge(each) for each in inputs])
+    node = node_type(name)(edges, formula, metadata)
     if saved:
         for each in saved:
             if getattr(each, "_inference", False):
@@ -227,4 +240,3 @@ def record(out, name: str, inputs: Sequence, formula: Callable, saved: Sequence 
         node.save(saved, outputs)
     for index, each in enumerate(outputs):
         each._attach(node, index)
-    return out

@@ -23,6 +23,7 @@ from .target import set_num_threads, threads
 
 if TYPE_CHECKING:
     from .convolution import convolve, prepared
+    from .elementwise import Plan
     from .matrix import matmul
 
 #: Elements from which generated kernels compute what NumPy computes below.
@@ -34,6 +35,10 @@ _PLACES = {
     "matmul": "matrix",
     "pointwise": "elementwise",
     "pointwise_each": "elementwise",
+    "function_of": "elementwise",
+    "compute": "elementwise",
+    "plan": "elementwise",
+    "Plan": "elementwise",
     "reduce": "reduction",
     "softmax": "normalising",
     "softmax_gradient": "normalising",

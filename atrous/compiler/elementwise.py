@@ -74,6 +74,13 @@ class Plan:
         return quiet.run(reference.closure, self.program)
 
 
+def function_of(expr: tuple, dtypes: tuple[str, ...]) -> Callable | None:
+    """NumPy's function that is all of an expression of arrays, in their order, as a
+    small problem computes it; None if there is no such one."""
+    found = plan((expr,), dtypes, (), (None,))
+    return reference.function_of(found.program) if found.small else None
+
+
 _plans: dict[tuple, Plan] = {}
 _names: dict[np.dtype, str] = {}
 
@@ -91,7 +98,7 @@ def plan(
     exprs: tuple[tuple, ...],
     dtypes: tuple[str, ...],
     scalars: Sequence[object],
-    results: tuple[str | None, ...],
+    results: tuple[str | None, ...] = (None,),
 ) -> Plan:
     """The typed program of a call; `results` are dtypes wanted, None as they come."""
     kinds = tuple([weak_kind(scalar) for scalar in scalars]) if scalars else ()
@@ -145,13 +152,17 @@ def pointwise(expr, *arrays, scalars=(), dtypes=None, out=None):
     if out is not None:
         wanted = tuple([_wanted(out) for out in outs])
     found = plan(exprs, names, scalars, wanted)
+    results = compute(found, arrays, scalars, outs)
+    return results[0] if single else tuple(results)
+
+
+def compute(found: Plan, arrays, scalars, outs=(None,)) -> list[np.ndarray]:
+    """The results of a plan, as `pointwise` gives them."""
     shape = _shape(arrays, outs)
     size = prod(shape)
     if size == 0 or (size < compiler.SMALL and found.small):
-        results = _small(found, arrays, scalars, shape, outs)
-    else:
-        results = _large(found, arrays, scalars, shape, outs)
-    return results[0] if single else tuple(results)
+        return _small(found, arrays, scalars, shape, outs)
+    return _large(found, arrays, scalars, shape, outs)
 
 
 def _wanted(out: np.ndarray | None) -> str | None:

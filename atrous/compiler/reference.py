@@ -185,6 +185,17 @@ def closure(program: Program) -> Callable:
     return names["evaluate"]
 
 
+def function_of(program: Program) -> Callable | None:
+    """The one function that a program is, applied to its inputs in order; None if it is
+    more than one, or its inputs are not stored as they are computed with."""
+    *inputs, last = program.nodes
+    given = [(node.op, node.value) for node in inputs]
+    plain = given == [("in", i) for i in range(len(inputs))]
+    halves = any(register(node.dtype) != node.dtype for node in program.nodes)
+    whole = last.operands == tuple(range(len(inputs))) and len(program.outputs) == 1
+    return OPERATIONS.get(last.op) if plain and whole and not halves else None
+
+
 def _line(i: int, node: Node, program: Program) -> tuple[object, str]:
     """What `f{i}` is, and the expression that computes node i with it."""
     if node.op == "in":

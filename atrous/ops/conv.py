@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import compiler, dtypes
-from ..autograd import needs_recording, record
+from ..autograd import link, needs_recording
 from ..compiler.spec import BORDERS, ConvSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
@@ -350,7 +350,8 @@ def contract(
         thunks = [_gradient(convolution, name, of) for name in convolution.known]
         return (*thunks, lambda: _over_channels(grad))
 
-    return record(out, node, (first, second, bias), formula, (first, second))
+    link(out, node, (first, second, bias), formula, (first, second))
+    return out
 
 
 def _gradient(convolution: Convolution, name: str, of: dict[str, Tensor]):

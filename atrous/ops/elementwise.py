@@ -7,15 +7,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
-from .. import dtypes
-from ..autograd import needs_recording, record
+from .. import compiler, dtypes
+from ..autograd import link, needs_recording, record
 from ..autograd.modes import modes
+from ..compiler.quiet import quiet
 from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import check_tensor
-from .operands import evaluate, result_type, with_out
+from .operands import PLAIN, evaluate, form, result_type, with_out
 
 X, Y, Z = (("operand", i) for i in range(3))
 
@@ -32,12 +36,21 @@ def unary(name, expression, gradient=None, saves="x", dtype_rule=None, node=None
     None (""); `dtype_rule` maps the input's dtype to the result's.
     """
     node = node or f"{name.title().replace('_', '')}Backward0"
+    known: dict[tuple, Few | None] = {}
 
-    def operation(input: Tensor) -> Tensor:
+    def computed(input: Tensor) -> Tensor:
         check_tensor(name, "input", input)
         kind = dtype_rule(input.dtype) if dtype_rule else input.dtype
         common = kind if kind.is_floating_point else None
-        out = evaluate(expression, (input,), common, kind)
+        known[input.dtype, dtypes.default] = few(expression, (input,), common, kind)
+        return evaluate(expression, (input,), common, kind)
+
+    def operation(input: Tensor) -> Tensor:
+        alone = isinstance(input, Tensor) and known.get((input.dtype, dtypes.default))
+        if alone and 0 < input._array.size < compiler.SMALL and input._array.ndim:
+            out = Tensor._of(quiet.run(alone.function, input._array), alone.kind)
+        else:
+            out = computed(input)
         if gradient is None or not needs_recording((input,)):
             return out
         if not saves:
@@ -48,6 +61,27 @@ def unary(name, expression, gradient=None, saves="x", dtype_rule=None, node=None
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = f"`{name}` of each element; any shape, the same shape back."
     return with_out(operation)
+
+
+class Few(NamedTuple):
+    """A function of NumPy's that is an operation, where there are few elements."""
+
+    function: Callable
+    kind: dtype  # of the result
+
+
+def few(expression, operands, common: dtype | None, kind: dtype) -> Few | None:
+    """What computes few elements of tensors of these dtypes, if they all have the same
+    shape, and are more than a number; None if it is more than one function."""
+    kinds = tuple([each.dtype for each in operands])
+    function = compiler.function_of(*form(expression, kinds, common, kind))
+    return None if function is None else Few(function, kind)
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays have one shape, some axes, and few elements."""
+    shape = a.shape
+    return shape == b.shape and bool(shape) and 0 < a.size < compiler.SMALL
 
 
 def boolean(_: dtype) -> dtype:
@@ -70,8 +104,10 @@ def as_operand(value):
 
 def checked_operands(name: str, *values, numbers: str = "either"):
     """The operands, checked; which may be a number: either, second, neither."""
-    if isinstance(values[0], Tensor) and isinstance(values[1], Tensor):
-        return values
+    if isinstance(values[0], Tensor):
+        plain = numbers != "neither" and type(values[1]) in PLAIN
+        if plain or isinstance(values[1], Tensor):
+            return values
     checked = tuple(map(as_operand, values))
     tensors = [isinstance(each, Tensor) for each in checked]
     wrong = NotImplemented in [each for each in checked if not isinstance(each, Tensor)]
@@ -118,14 +154,31 @@ def binary(
         for wanted in ((True, True), (True, False), (False, True))
     }
 
-    def operation(input, other) -> Tensor:
-        operands = checked_operands(name, input, other, numbers=numbers)
+    known: dict[tuple, Few | None] = {}
+
+    def computed(operands) -> Tensor:
         common = result_type(*operands)
         kind = rule(common) if rule else common
         meet = kind if kind.is_floating_point else common
-        out = evaluate(expression, operands, meet, kind)
+        if all(isinstance(each, Tensor) and each._array.ndim for each in operands):
+            key = operands[0].dtype, operands[1].dtype, dtypes.default
+            known[key] = few(expression, operands, meet, kind)
+        return evaluate(expression, operands, meet, kind)
+
+    def operation(input, other) -> Tensor:
+        operands = input, other
+        both = isinstance(input, Tensor) and isinstance(other, Tensor)
+        pair = both and known.get((input.dtype, other.dtype, dtypes.default))
+        if pair and alike(input._array, other._array):
+            values = quiet.run(pair.function, input._array, other._array)
+            out = Tensor._of(values, pair.kind)
+        else:
+            operands = checked_operands(name, input, other, numbers=numbers)
+            out = computed(operands)
+        if gradient is None or not modes.recording:
+            return out
         wanted = _wanted(operands[0]), _wanted(operands[1])
-        if gradient is None or not modes.recording or wanted == (False, False):
+        if wanted == (False, False):
             return out
         kept = keeps[wanted]
         saved = [each for each, keep in zip(operands, kept, strict=True) if keep]
@@ -134,7 +187,8 @@ def binary(
             left = iter(values)
             return gradient(g, *(next(left) if keep else None for keep in kept))
 
-        return record(out, node, operands, formula, saved)
+        link(out, node, operands, formula, saved)
+        return out
 
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = f"`{name}` of each pair of elements, broadcast."

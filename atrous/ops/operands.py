@@ -19,6 +19,9 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import translated
 
+#: Python's numbers, which leave the dtype of a floating point tensor as it is.
+PLAIN = (float, int, bool)
+
 
 def result_type(*operands) -> dtype:
     """The dtype of tensors and numbers together, by torch's rules.
@@ -26,6 +29,10 @@ def result_type(*operands) -> dtype:
     Tensors with axes decide; those without, then numbers, count only where they are of
     a higher category (bool < integer < floating point).
     """
+    first, *others = operands
+    floating = isinstance(first, Tensor) and first.dtype.is_floating_point
+    if floating and first._array.ndim and all([type(each) in PLAIN for each in others]):
+        return first.dtype
     ranked: list[dtype | None] = [None, None, None]
     for each in operands:
         if isinstance(each, Tensor):
@@ -73,26 +80,35 @@ def evaluate(expression, operands, common: dtype | None, result: dtype) -> Tenso
     Operands (tensors, numbers) are ("operand", i) in the expression; tensors are cast
     to `common` first (None: taken as they are).
     """
-    kinds: list[dtype | None] = []
     arrays, scalars = [], []
+    key = [expression, common, result]
     for each in operands:
         if isinstance(each, Tensor):
-            kinds.append(each.dtype)
+            key.append(each.dtype)
             arrays.append(each._array)
         else:
-            kinds.append(None)
+            key.append(type(each))
             scalars.append(each)
+    signature = tuple(key)
+    plan = _plans.get(signature)
+    if plan is None:
+        kinds = [each.dtype if isinstance(each, Tensor) else None for each in operands]
+        lowest, names = form(expression, tuple(kinds), common, result)
+        plan = compiler.plan((lowest,), names, scalars)
+        compiler.remember(_plans, signature, plan)
     check_broadcast(arrays)
-    form, names = _form(expression, tuple(kinds), common, result)
-    array = compiler.pointwise(form, *arrays, scalars=scalars, dtypes=names)
-    return Tensor._of(array, result)
+    return Tensor._of(compiler.compute(plan, arrays, scalars)[0], result)
+
+
+#: What expressions were lowered to, by expression and dtypes.
+_plans: dict[tuple, compiler.Plan] = {}
 
 
 @lru_cache(maxsize=4096)
-def _form(expression, kinds: tuple, common: dtype | None, result: dtype):
+def form(expression, kinds: tuple, common: dtype | None, result: dtype):
     """The expression to compile, and the names of its inputs' dtypes."""
-    form = ("cast", result.name, lowered(expression, kinds, common))
-    return form, tuple(kind.name for kind in kinds if kind is not None)
+    lowest = ("cast", result.name, lowered(expression, kinds, common))
+    return lowest, tuple(kind.name for kind in kinds if kind is not None)
 
 
 def check_broadcast(arrays) -> None:
