@@ -27,7 +27,7 @@ def handles(taps: Taps, target: Target) -> bool:
         taps.groups > 1
         and 1 < len(taps.axes[-1].taps) <= conv_sliding.SEGMENT
         and taps.source_channels > 1
-        and lanes // 4 <= taps.channels <= MOST_VECTORS * lanes
+        and max(2, lanes // 4) <= taps.channels <= MOST_VECTORS * lanes
     )
 
 
@@ -39,7 +39,8 @@ def _lanes(taps: Taps, target: Target) -> int:
         each = lanes / full if target.halves and lanes * 2 >= full else 1.0
         return -(-taps.channels // lanes) * each
 
-    return min((full, full // 2, full // 4), key=cost)
+    shorter = (lanes for lanes in (full, full // 2, full // 4) if lanes > 1)
+    return min(shorter, key=cost)
 
 
 @lru_cache(maxsize=4096)
