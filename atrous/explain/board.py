@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .scene import Dot, Line, Rect, Scene, Words
+from .words import Say
 from .working import Square, is_whole, written
 
 STRONGEST = 0.55  # opacity of the largest number's colour: ink stays readable on it
@@ -43,12 +44,14 @@ class Board:
     """Where grids are drawn, and how large their cells are.
 
     scene: what is drawn on; width, height: of a cell; font: of its number
+    say: a phrase in the reader's language
     """
 
     scene: Scene
     width: float
     height: float
     font: float
+    say: Say
 
     def across(self, columns: int) -> float:
         """The width of so many cells."""
@@ -141,7 +144,7 @@ class Board:
         self.scene.add(Words(left, y, name, size=HEADING, bold=True))
         if shape is not None:
             size = " × ".join(map(str, shape))
-            left += 0.62 * HEADING * len(name) + 8
+            left += Words(0, 0, name, size=HEADING, bold=True).width + 8
             self.scene.add(Words(left, y, size, "quiet", LABEL))
 
     def label(self, middle: float, text: str, strong: bool = False) -> None:

@@ -20,6 +20,7 @@ from .example import example, usual_size
 from .explanation import Explanation, explain
 from .setting import Setting
 from .sizes import advice, formula
+from .words import LANGUAGES
 
 LAYERS: dict[str, Any] = {
     "conv1d": conv.Conv1d,
@@ -67,6 +68,7 @@ def add_to(commands: Any) -> None:
     add("--weights", metavar="FILE", help="safetensors to take weight and bias from")
     add("--name", default="", metavar="PATH", help="the layer's name in that file")
     add("--seed", type=int, metavar="N", help="random numbers instead of whole ones")
+    add("--language", choices=LANGUAGES, default="en", help="of a picture's words")
     add("--at", type=int, nargs="+", metavar="N", help="output cell of a picture")
     add("--gallery", metavar="FOLDER", help="draw the handbook's figures instead")
     add(
@@ -96,7 +98,8 @@ def _written(options: argparse.Namespace) -> str:
         raise ValueError(f"name a layer ({', '.join(LAYERS)}) or give --gallery.")
     explanation = _explanation(options)
     picture = Path(options.output).suffix in (".svg", ".png")
-    path = explanation.save(options.output, **({"at": options.at} if picture else {}))
+    words = {"at": options.at, "language": options.language}
+    path = explanation.save(options.output, **(words if picture else {}))
     setting = explanation.setting
     lines = formula(setting, explanation.arrays["input"].shape[1:])
     sizes = [f"{a}: {line}" for a, line in zip(setting.axes, lines, strict=True)]

@@ -68,26 +68,34 @@ class Explanation:
             f' style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
         )
 
-    def scene(self, at: Sequence[int] | None = None) -> Scene:
+    def scene(self, at: Sequence[int] | None = None, language: str = "en") -> Scene:
         """The picture of output cell `at` (channel, *position), by default the first.
 
-        Raises IndexError if there is no such cell.
+        language: "en", "zh" or "ko"
+
+        Raises IndexError if there is no such cell, ValueError for another language.
         """
         cell = None if at is None else tuple(at)
-        return figure(self.setting, self.arrays, cell, self.title)
+        return figure(self.setting, self.arrays, cell, self.title, language)
 
-    def svg(self, at: Sequence[int] | None = None, dark: bool | None = None) -> str:
+    def svg(
+        self,
+        at: Sequence[int] | None = None,
+        dark: bool | None = None,
+        language: str = "en",
+    ) -> str:
         """`scene` as SVG; if `dark` is None the reader's system chooses."""
-        return self.scene(at).svg(dark)
+        return self.scene(at, language).svg(dark)
 
     def png(
         self,
         at: Sequence[int] | None = None,
         dark: bool = False,
         scale: float = 2.0,
+        language: str = "en",
     ) -> bytes:
-        """`scene` as PNG, `scale` pixels a unit; needs matplotlib."""
-        return png(self.scene(at), dark, scale)
+        """`scene` as PNG, `scale` pixels a unit; needs matplotlib and its fonts."""
+        return png(self.scene(at, language), dark, scale)
 
     def save(self, path: str | Path, **options: Any) -> Path:
         """Write the page (.html) or a picture of one output cell (.svg, .png).

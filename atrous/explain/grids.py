@@ -31,19 +31,19 @@ def product_rows(
     pitch = board.across(wide) + NARROW
     products = weights + pitch * len(working.outputs) - NARROW + GAP
     shape = working.arrays["input"].shape if whole_input else None
-    board.heading(LEFT, top, "input" if whole_input else "x", shape)
-    board.heading(weights, top, "weight", working.setting.weight_shape)
+    board.heading(LEFT, top, board.say("input") if whole_input else "x", shape)
+    board.heading(weights, top, board.say("weight"), working.setting.weight_shape)
     board.heading(products, top, "x · w")
     first = y = top + 40
     if whole_input:
         board.positions(LEFT, y, columns)
     for place, output in enumerate(working.outputs):
         middle = weights + place * pitch + board.across(wide) / 2
-        board.above(middle, y, f"to channel {output}", output == working.output)
+        board.above(middle, y, board.say("to", n=output), output == working.output)
     tall = max(len(rows), high)
     for channel in working.inputs:
         middle = y + board.down(tall) / 2
-        board.label(middle, f"channel {channel}")
+        board.label(middle, board.say("channel", n=channel))
         if whole_input:
             _whole(board, working, channel, y)
         elif channel in working.setting.sees(working.output):
@@ -145,7 +145,7 @@ def _outputs(
     """The output, a grid a channel; returns the y below."""
     values = working.arrays["output"]
     rows, columns = working.results[1:]
-    board.heading(left, heading, "output", values.shape)
+    board.heading(left, heading, board.say("output"), values.shape)
     board.positions(left, top, columns)
     for channel in working.outputs:
         cells = [[working.result(channel, (0, y, x)) for x in columns] for y in rows]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from .scene import DARK, LIGHT, Dot, Line, Rect, Scene, Shape, Words, head
+from .scene import DARK, EAST, LIGHT, Dot, Line, Rect, Scene, Shape, Words, head
 
+FONT = "DejaVu Sans"  # it comes with matplotlib
+EASTERN = ("Noto Sans CJK SC", "Noto Sans CJK KR", "WenQuanYi Zen Hei")
 NARROWER = 0.9  # matplotlib's DejaVu Sans is wider than the fonts of a browser
 
 
@@ -51,6 +53,7 @@ def _paint(axes: Any, shape: Shape, colours: dict[str, str], order: int) -> None
 
 
 def _write(axes: Any, words: Words, colours: dict[str, str], order: int) -> None:
+    eastern = any(ord(sign) >= EAST for sign in words.text)
     axes.text(
         words.x,
         words.y,
@@ -59,6 +62,7 @@ def _write(axes: Any, words: Words, colours: dict[str, str], order: int) -> None
         fontsize=words.size * NARROWER,
         ha={"start": "left", "middle": "center", "end": "right"}[words.anchor],
         va="baseline",
+        family=[FONT, *EASTERN] if eastern else FONT,
         weight="bold" if words.bold else "normal",
         style="italic" if words.italic else "normal",
         zorder=order,

@@ -29,6 +29,7 @@ DARK = {
     "minus": "#4f9fe6",
     "mark": "#cf9bff",
 }
+EAST = 0x2E80  # from here on letters are as wide as high
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -88,6 +89,13 @@ class Words(NamedTuple):
     bold: bool = False
     italic: bool = False
 
+    @property
+    def width(self) -> float:
+        """About how wide the text is: fonts differ."""
+        letter = 0.64 if self.bold else 0.58
+        widths = (1.0 if ord(sign) >= EAST else letter for sign in self.text)
+        return self.size * sum(widths)
+
 
 Shape = Rect | Line | Dot | Words
 
@@ -146,8 +154,7 @@ def _right(shape: Shape) -> float:
         case Dot():
             return shape.x + shape.radius
     share = {"start": 1.0, "middle": 0.5, "end": 0.0}[shape.anchor]
-    wide = 0.66 if shape.bold else 0.58
-    return shape.x + share * wide * shape.size * len(shape.text)
+    return shape.x + share * shape.width
 
 
 def _bottom(shape: Shape) -> float:

@@ -17,12 +17,12 @@ WIDEST = 1400.0  # the output stands beside the sums up to here, else below
 def slices(board: Board, working: Working, top: float) -> float:
     """Draw from `top` on; returns the y below."""
     arrays = working.arrays
-    board.heading(LEFT, top, "input", arrays["input"].shape)
+    board.heading(LEFT, top, board.say("input"), arrays["input"].shape)
     y = top + 40
     for channel in working.inputs:
         y = _row(
             board,
-            f"channel {channel}",
+            board.say("channel", n=channel),
             y,
             working.ranges,
             lambda place, channel=channel: working.input(channel, place),
@@ -31,7 +31,7 @@ def slices(board: Board, working: Working, top: float) -> float:
                 board, working, channel, corner, depth
             ),
         )
-    title = f"weight to output channel {working.output}"
+    title = board.say("weight_to", n=working.output)
     board.heading(LEFT, y + 18, title, working.setting.weight_shape)
     y += 58
     kernel = tuple(map(range, working.kernel))
@@ -39,7 +39,7 @@ def slices(board: Board, working: Working, top: float) -> float:
         if channel in working.setting.sees(working.output):
             y = _row(
                 board,
-                f"channel {channel}",
+                board.say("channel", n=channel),
                 y,
                 kernel,
                 lambda tap, channel=channel: working.weight(
@@ -77,14 +77,14 @@ def _row(
         cells = [[square((depth, y, x)) for x in columns] for y in rows]
         board.grid(left, top, cells, scale)
         middle = left + board.across(len(columns)) / 2
-        board.above(middle, top, f"depth {depth}".replace("-", "−"))
+        board.above(middle, top, board.say("slice", n=depth))
         frame((left, top), depth)
     return top + board.down(len(rows)) + NEXT
 
 
 def _sums(board: Board, working: Working, top: float) -> float:
     """The sum of x · w in each slice of each channel; returns the y below."""
-    board.heading(LEFT, top, "sums of x · w, a slice each")
+    board.heading(LEFT, top, board.say("slice_sums"))
     depths = range(working.kernel[0])
     top += 40
     for depth in depths:
@@ -101,7 +101,7 @@ def _sums(board: Board, working: Working, top: float) -> float:
     most = max(abs(value) for row in sums.values() for value in row)
     scale = Scale(most or 1.0, working.whole)
     for channel, row in sums.items():
-        board.label(top + board.height / 2, f"channel {channel}")
+        board.label(top + board.height / 2, board.say("channel", n=channel))
         board.grid(LEFT, top, [[Square(value) for value in row]], scale)
         total = f"Σ = {written(working.total(channel), working.whole)}"
         x = LEFT + board.across(len(row)) + 12
@@ -115,7 +115,7 @@ def _outputs(board: Board, working: Working, left: float, top: float) -> float:
     """The output's slices; returns the y below."""
     values = working.arrays["output"]
     depths, rows, columns = working.results
-    board.heading(left, top, "output", values.shape)
+    board.heading(left, top, board.say("output"), values.shape)
     top += 40
     for channel in working.outputs:
         for place, depth in enumerate(depths):
@@ -126,8 +126,8 @@ def _outputs(board: Board, working: Working, left: float, top: float) -> float:
             ]
             board.grid(x, top, cells, Scale.of(values))
             middle = x + board.across(len(columns)) / 2
-            several = f"channel {channel}, " if len(working.outputs) > 1 else ""
-            board.above(middle, top, f"{several}depth {depth}")
+            phrase = "channel_slice" if len(working.outputs) > 1 else "slice"
+            board.above(middle, top, board.say(phrase, channel=channel, n=depth))
             if (channel, depth) == (working.output, working.position[0]):
                 _, row, column = working.position
                 board.mark(x, top, [(row - rows.start, column - columns.start)])

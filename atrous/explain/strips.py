@@ -14,14 +14,14 @@ from .working import Working
 def strips(board: Board, working: Working, top: float) -> float:
     """Draw from `top` on; returns the y below."""
     columns, values = working.ranges[2], working.arrays["input"]
-    board.heading(LEFT, top, "input", values.shape)
+    board.heading(LEFT, top, board.say("input"), values.shape)
     y = top + 32
     board.positions(LEFT, y, columns)
     y += _headroom(board, working)
     for channel in working.inputs:
         row = [working.input(channel, (0, 0, x)) for x in columns]
         board.grid(LEFT, y, [row], Scale.of(values))
-        board.label(y + board.height / 2, f"channel {channel}")
+        board.label(y + board.height / 2, board.say("channel", n=channel))
         frame_window(board, working, channel, (LEFT, y), 0)
         y += board.height + 6
     y = _combs(board, working, top, y + 6)
@@ -40,14 +40,16 @@ def _combs(board: Board, working: Working, heading: float, top: float) -> float:
     columns, values = working.ranges[2], working.arrays["output"]
     left = LEFT + board.across(len(columns)) + GAP
     head = top - 44 if len(working.inputs) > 1 else heading
-    board.heading(left, head, "output", values.shape)
+    board.heading(left, head, board.say("output"), values.shape)
     for place, channel in enumerate(working.outputs):
         middle = left + board.across(place) + board.width / 2
-        board.above(middle, top, f"ch. {channel}", channel == working.output)
+        board.above(
+            middle, top, board.say("short", n=channel), channel == working.output
+        )
     y = top
     for position in working.results[2]:
         here = position == working.position[2]
-        board.label(y + board.height / 2, f"output {position}", here)
+        board.label(y + board.height / 2, board.say("place", n=position), here)
         cell = (working.output, position)
         other = Working(working.setting, working.arrays, cell)
         reached = {tap.position[0]: tap.source for tap in other.taps}
