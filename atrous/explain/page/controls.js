@@ -183,7 +183,11 @@ const Controls = (() => {
     const { layer, size, fault } = State;
     document.getElementById("line").textContent = Settings.line(layer);
     document.getElementById("title").textContent = Settings.name(layer);
-    document.title = `${Settings.name(layer)} · Atrous`;
+    const named = State.data.title;
+    const own = layer === State.first.layer && named && !named.startsWith("Conv") ? named : "";
+    document.getElementById("label").textContent = own;
+    document.title = [own, Settings.name(layer), "Atrous"].filter(Boolean).join(" · ");
+    document.getElementById("code").classList.toggle("wrong-code", Boolean(fault));
     const formula = document.getElementById("formula");
     formula.replaceChildren(...(formulas(layer, size).map(([axis, text, sum]) => {
       const line = element("p", "");

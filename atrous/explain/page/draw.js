@@ -5,7 +5,7 @@ const Draw = (() => {
   /** The value of a grid's cell, and how it is to look. */
   function look(model, grid, place) {
     if (grid.side === "weight") {
-      return { value: model.weight.at(weightAt(model.layer, grid.output, grid.channel, place)) };
+      return { value: model.weight.at(Geometry.weightIndex(model.layer, grid.output, grid.channel, place)) };
     }
     if (grid.side === "output") return { value: model.output(grid.channel, place) };
     const { layer, size } = model;
@@ -13,12 +13,6 @@ const Draw = (() => {
     if (!ghost) return { value: model.input.at([grid.channel, ...place]), ghost };
     const source = place.map((one, axis) => Geometry.source(one, size[axis], layer.padding_mode));
     return { value: source.includes(-1) ? 0 : model.input.at([grid.channel, ...source]), ghost };
-  }
-
-  function weightAt(layer, output, input, tap) {
-    return layer.transposed
-      ? [input, output % (layer.out_channels / layer.groups), ...tap]
-      : [output, input % (layer.in_channels / layer.groups), ...tap];
   }
 
   const scaleOf = (model, side) =>
@@ -53,9 +47,13 @@ const Draw = (() => {
     if (grid.w < Cells.SMALL) Cells.drawMosaic(pen, grid, cells, largest);
     else for (const { place, value, ghost, unread } of cells) Cells.drawCell(pen, grid.box(place), value, largest, { type, ghost, unread });
     const { quiet } = Cells.palette;
-    const fits = grid.title.length * TITLE_SIZE * 0.55 <= grid.width + 8;
-    if (grid.titleAt) pen.text(grid.title, grid.titleAt[0], grid.titleAt[1], { size: TITLE_SIZE, fill: quiet, align: "right" });
-    else if (fits) pen.text(grid.title, grid.x + 1, grid.y - 10, { size: grid.slice ? 11 : TITLE_SIZE, fill: quiet, align: "left" });
+    if (grid.titleAt) {
+      pen.text(grid.title, grid.titleAt[0], grid.titleAt[1], { size: TITLE_SIZE, fill: quiet, align: "right" });
+      return;
+    }
+    const size = grid.slice ? 11 : TITLE_SIZE;
+    const title = [grid.title, grid.short].find((words) => words && Pen.widthOf(words, size) <= grid.width + 10);
+    if (title) pen.text(title, grid.x + 1, grid.y - 10, { size, fill: quiet, align: "left" });
   }
 
   function drawHeadings(pen, scene) {
@@ -63,8 +61,9 @@ const Draw = (() => {
       const { ink, quiet } = Cells.palette;
       const words = Words.say(key);
       pen.text(words, x, y, { size: 13, weight: 600, fill: ink, align: "left" });
-      const wide = [...words].reduce((sum, letter) => sum + (letter > "\u2e80" ? 13 : 8.4), 0);
-      if (shape) pen.text(shape.join(" × "), x + wide + 10, y, { size: 12, fill: quiet, align: "left" });
+      const beside = x + Pen.widthOf(words, 13, 600) + 10;
+      const sizes = shape?.join(" × ");
+      if (shape && beside + Pen.widthOf(sizes, 12) <= scene.width) pen.text(sizes, beside, y, { size: 12, fill: quiet, align: "left" });
     }
   }
 

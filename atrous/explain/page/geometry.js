@@ -181,6 +181,6 @@ const Geometry = (() => {
   /** Does any output read this position of an axis? */
   const isRead = (layer, axis, place, cells) => backAlong(layer, axis, place, cells).length > 0;
 
-  return { axisNames, span, border, outAlong, outputSize, weightShape, sees, reaches,
+  return { axisNames, span, border, outAlong, outputSize, weightShape, weightIndex, sees, reaches,
     source, frame, window, taps, touches, isRead, product, range };
 })();

@@ -75,7 +75,7 @@ const Light = (() => {
         if (!one.source || !outside(one.position) || drawn >= ARROWS) continue;
         const [from, to] = [grid.box(one.position), grid.box(one.source)];
         if (from && to && grid.w >= 8) {
-          const quiet = cells.length > 9 && state.product !== index ? 0.55 : 1;
+          const quiet = cells.length > 4 && state.product !== index ? 0.55 : 1;
           arrow(pen, from, to, { strip: grid.rows.axis === null, alpha: quiet });
           drawn++;
         }
@@ -154,7 +154,7 @@ const Light = (() => {
       pen.text("Σ", x, y, { size: 13, fill: quiet, align: "left" });
       pen.text(text, x + 14, y, { size: 13, weight: 600, fill: ink, align: "left" });
       if (!cell) continue;
-      const from = x + 20 + text.length * 7.6;
+      const from = x + 20 + Pen.widthOf(text, 13, 600);
       const to = grid.x - 6;
       if (to - from < 12) continue;
       const aim = Scene.clamp(cell.y + cell.h / 2, grid.y, grid.y + grid.height);
@@ -180,11 +180,7 @@ const Light = (() => {
     }
   }
 
-  function weightKey(layer, grid, tap) {
-    const [outputs, inputs] = [layer.out_channels / layer.groups, layer.in_channels / layer.groups];
-    const ends = layer.transposed ? [grid.channel, grid.output % outputs] : [grid.output, grid.channel % inputs];
-    return [...ends, ...tap].join();
-  }
+  const weightKey = (layer, grid, tap) => Geometry.weightIndex(layer, grid.output, grid.channel, tap).join();
 
   /** All of it. `frames` says where the windows stand now, on their way to their place. */
   function draw(pen, state, scene, meeting, found, frames) {

@@ -2,6 +2,7 @@
 const Matrix = (() => {
   const MOST = 24; // channels a side; more would be too small to point at
   let canvas, note, tiles, painted;
+  const sheet = { model: null, key: "", canvas: document.createElement("canvas") };
 
   function start() {
     canvas = document.getElementById("blocks");
@@ -46,13 +47,12 @@ const Matrix = (() => {
     if (!width) return;
     painted = `${current()},${State.inputChannel}`;
     const size = plan(layer, width);
+    tiles = places(layer, size);
     const sharp = Math.min(3, window.devicePixelRatio || 1);
-    canvas.width = Math.round(width * sharp);
-    canvas.height = Math.round(size.height * sharp);
+    const context = fit(canvas, width, size.height, sharp);
     canvas.style.height = `${size.height}px`;
-    const context = canvas.getContext("2d");
-    context.setTransform(sharp, 0, 0, sharp, 0, 0);
-    paint(new Pen.CanvasPen(context), model, size);
+    context.drawImage(kernels(model, size, width, sharp), 0, 0, width, size.height);
+    marks(new Pen.CanvasPen(context), layer, size);
     note.textContent = Words.say("matrix.shape", {
       shape: `(${Geometry.weightShape(layer).join(", ")})`,
       meaning: layer.transposed ? `(in, out / groups, ${taps(layer)})` : `(out, in / groups, ${taps(layer)})`,
@@ -65,16 +65,17 @@ const Matrix = (() => {
   /** How large a tile is, and where both drawings stand. */
   function plan(layer, width) {
     const near = (total, wanted) => {
-      const first = Math.max(0, Math.min(wanted - Math.floor(MOST / 2), total - MOST));
+      const first = Math.max(0, Math.min(Math.floor(wanted / MOST) * MOST, total - MOST));
       return Geometry.range(first, Math.min(total, MOST));
     };
     const outputs = near(layer.out_channels, current());
     const inputs = near(layer.in_channels, State.inputChannel);
     const stored = layer.transposed ? layer.out_channels / layer.groups : layer.in_channels / layer.groups;
     const storedRows = layer.transposed ? inputs : outputs;
-    const storedCols = Math.min(stored, MOST);
+    const second = (layer.transposed ? current() : State.inputChannel) % stored;
+    const storedCols = near(stored, second);
     const narrow = width < 560;
-    const across = narrow ? Math.max(inputs.length, storedCols) : inputs.length + storedCols;
+    const across = narrow ? Math.max(inputs.length, storedCols.length) : inputs.length + storedCols.length;
     const [th, tw] = tileShape(layer);
     const margin = 56;
     const widest = layer.rank === 3 ? 220 : 84;
@@ -96,34 +97,53 @@ const Matrix = (() => {
     return k.length === 2 ? [k[0] + 0.4, k[1] + 0.4] : [k[1] + 0.4, k[0] * k[2] + k[0] * 0.4];
   }
 
-  function paint(pen, model, size) {
-    const { layer } = model;
+  function fit(target, width, height, sharp) {
+    target.width = Math.round(width * sharp);
+    target.height = Math.round(height * sharp);
+    const context = target.getContext("2d");
+    context.setTransform(sharp, 0, 0, sharp, 0, 0);
+    return context;
+  }
+
+  /** The tiles of both drawings: where, and which channels they join, if they do. */
+  function places(layer, size) {
+    const { outputs, inputs, storedRows, storedCols, left, top, secondLeft, secondTop, w, h } = size;
+    const found = [];
+    outputs.forEach((output, row) => inputs.forEach((input, col) => {
+      found.push({ x: left + col * w, y: top + row * h, w, h, input, output, joined: Geometry.sees(layer, output).includes(input) });
+    }));
+    storedRows.forEach((first, row) => storedCols.forEach((second, col) => {
+      const [output, input] = layer.transposed
+        ? [Geometry.reaches(layer, first)[second], first]
+        : [first, Geometry.sees(layer, first)[second]];
+      found.push({ x: secondLeft + col * w, y: secondTop + row * h, w, h, input, output, joined: true });
+    }));
+    return found;
+  }
+
+  /** The kernels, drawn once for a setting: pointing elsewhere only moves the marks. */
+  function kernels(model, size, width, sharp) {
+    const { theme } = document.documentElement.dataset;
+    const key = [theme, width, sharp, size.outputs[0], size.inputs[0], size.storedCols[0]].join();
+    if (sheet.model === model && sheet.key === key) return sheet.canvas;
+    Object.assign(sheet, { model, key });
+    const pen = new Pen.CanvasPen(fit(sheet.canvas, width, size.height, sharp));
+    for (const one of tiles) {
+      if (one.joined) tile(pen, model, one, one.output, one.input);
+      else absent(pen, one);
+    }
+    return sheet.canvas;
+  }
+
+  /** Headings, indices, the groups' blocks, and what is chosen. */
+  function marks(pen, layer, size) {
     const { ink } = Cells.palette;
     const { outputs, inputs, left, top, w, h } = size;
-    tiles = [];
-    pen.text(Words.say("matrix.used"), left, 12, { size: 13, weight: 600, fill: ink, align: "left" });
+    const head = (key, x, y) => pen.text(Words.say(key), x, y, { size: 13, weight: 600, fill: ink, align: "left" });
+    head("matrix.used", left, 12);
     labels(pen, inputs, outputs, left, top, w, h, ["x", "y"]);
-    for (const [row, output] of outputs.entries()) {
-      for (const [col, input] of inputs.entries()) {
-        const box = { x: left + col * w, y: top + row * h, w, h };
-        tiles.push({ ...box, input, output });
-        if (Geometry.sees(layer, output).includes(input)) tile(pen, model, box, output, input);
-        else absent(pen, box);
-      }
-    }
-    pen.text(Words.say("matrix.stored"), size.secondLeft, size.secondTop - 50, { size: 13, weight: 600, fill: ink, align: "left" });
-    const cols = Geometry.range(0, size.storedCols);
-    labels(pen, cols, size.storedRows, size.secondLeft, size.secondTop, w, h, ["", layer.transposed ? "x" : "y"]);
-    for (const [row, first] of size.storedRows.entries()) {
-      for (const second of cols) {
-        const box = { x: size.secondLeft + second * w, y: size.secondTop + row * h, w, h };
-        const [output, input] = layer.transposed
-          ? [Geometry.reaches(layer, first)[second], first]
-          : [first, Geometry.sees(layer, first)[second]];
-        tiles.push({ ...box, input, output });
-        tile(pen, model, box, output, input);
-      }
-    }
+    head("matrix.stored", size.secondLeft, size.secondTop - 50);
+    labels(pen, size.storedCols, size.storedRows, size.secondLeft, size.secondTop, w, h, ["", layer.transposed ? "x" : "y"]);
     frame(pen, layer, size);
   }
 
@@ -148,9 +168,7 @@ const Matrix = (() => {
   function tile(pen, model, { x, y, w, h }, output, input) {
     const { layer, weight } = model;
     const k = layer.kernel_size;
-    const index = (tap) => (layer.transposed
-      ? [input, output % (layer.out_channels / layer.groups), ...tap]
-      : [output, input % (layer.in_channels / layer.groups), ...tap]);
+    const index = (tap) => Geometry.weightIndex(layer, output, input, tap);
     const inset = w >= 16 ? 3 : 1;
     pen.rect(x + 1, y + 1, w - 2, h - 2, { fill: Cells.palette.surface, radius: 3 });
     const across = k[k.length - 1];

@@ -84,10 +84,7 @@ const Numbers = (() => {
 
     sum(channel, place) {
       const bias = this.bias ? this.bias.at([channel]) : 0;
-      if (!this.input.full || !this.weight.full) {
-        const terms = this.terms(channel, place);
-        return (terms.length ? terms[terms.length - 1].sum : 0) + bias;
-      }
+      if (!this.input.full || !this.weight.full) return this.partSum(channel, place, bias);
       // The same pairs as `terms`, without an object for each: grids have many cells.
       const pairs = this.pairs(place);
       const [inputs, taps] = [product(this.size), product(this.layer.kernel_size)];
@@ -100,6 +97,20 @@ const Numbers = (() => {
         const w = (a * first + b) * taps;
         for (const [source, tap] of pairs) {
           sum += this.input.data[c * inputs + source] * this.weight.data[w + tap];
+        }
+      }
+      return sum;
+    }
+
+    /** The same where a part is held: the first number that is not held ends it. */
+    partSum(channel, place, bias) {
+      const { layer, size } = this;
+      const met = Geometry.window(layer, size, place).filter((one) => one.source);
+      let sum = bias;
+      for (const c of Geometry.sees(layer, channel)) {
+        for (const { source, tap } of met) {
+          sum += this.input.at([c, ...source]) * this.weight.at(Geometry.weightIndex(layer, channel, c, tap));
+          if (Number.isNaN(sum)) return NaN;
         }
       }
       return sum;

@@ -84,6 +84,14 @@ const Pen = (() => {
     }
   }
 
+  const ruler = document.createElement("canvas").getContext("2d");
+
+  /** How wide words are, in either pen. */
+  function widthOf(words, size, weight = 400) {
+    ruler.font = `${weight} ${size}px ${FONT}`;
+    return ruler.measureText(words).width;
+  }
+
   const sheets = new Map(); // a few sizes come again and again: planes, slices
 
   function sheetFor(width, height) {
@@ -166,5 +174,5 @@ const Pen = (() => {
     }
   }
 
-  return { CanvasPen, SvgPen, FONT, escape };
+  return { CanvasPen, SvgPen, widthOf };
 })();

@@ -6,7 +6,16 @@ const Save = (() => {
   function caption() {
     const sum = document.querySelector("#work .equation").textContent;
     const index = document.querySelector("#work h2").textContent;
-    return [Settings.line(State.model.layer), State.cursor.side === "output" ? `${index} = ${sum}` : `${index}: ${sum}`];
+    return [Settings.line(State.model.layer), State.cursor.side === "output" ? `${index} = ${sum}` : `${index} ${sum}`];
+  }
+
+  /** A long sum in lines, broken before a plus. */
+  function lines(sum, width) {
+    return sum.split(/ (?=\+ )/).reduce((rows, part) => {
+      const longer = rows.length ? `${rows[rows.length - 1]} ${part}` : part;
+      if (!rows.length || Pen.widthOf(longer, 13) > width) return [...rows, part];
+      return [...rows.slice(0, -1), longer];
+    }, []);
   }
 
   /** Shifts a pen, so that the picture has an edge. */
@@ -22,11 +31,12 @@ const Save = (() => {
     const { ink, quiet } = Cells.palette;
     const [line, sum] = caption();
     const size = Stage.drawBy(shifted(pen, EDGE, EDGE + 30));
-    const width = Math.max(size.width, line.length * 7.4) + 2 * EDGE;
-    const fit = Math.floor((width - 2 * EDGE) / 6.6);
+    const inner = Math.max(size.width, Pen.widthOf(line, 14, 600));
     pen.text(line, EDGE, EDGE, { size: 14, weight: 600, fill: ink, align: "left" });
-    pen.text(sum.length > fit ? `${sum.slice(0, fit - 1)}…` : sum, EDGE, size.height + EDGE + 52, { size: 13, fill: quiet, align: "left" });
-    return { width, height: size.height + 2 * EDGE + 62 };
+    const written = lines(sum, inner);
+    const below = size.height + EDGE + 52;
+    written.forEach((words, i) => pen.text(words, EDGE, below + 20 * i, { size: 13, fill: quiet, align: "left" }));
+    return { width: inner + 2 * EDGE, height: below + 20 * (written.length - 1) + EDGE + 10 };
   }
 
   function svg() {

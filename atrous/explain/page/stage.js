@@ -168,9 +168,22 @@ const Stage = (() => {
       if (list.length < all) parts.push(Words.say(`part.${side}`, { shown: span(list), all }));
     }
     if (scene.cut) parts.push(Words.say("part.cut"));
+    parts.push(...unread(model));
     if (!held) parts.push(Words.say("part.held", { held: model.weight.part.join(" × "), whole: model.weight.whole.join(" × ") }));
     note.textContent = parts.join(" ");
     note.hidden = !parts.length;
+  }
+
+  /** Where no output reads, in words: the pictures hatch it. */
+  function unread({ layer, size }) {
+    const names = Geometry.axisNames(layer.rank);
+    return size.flatMap((cells, axis) => {
+      if (cells > 1024) return [];
+      const skipped = Geometry.range(0, cells).filter((place) => !Geometry.isRead(layer, axis, place, cells));
+      if (!skipped.length) return [];
+      const list = skipped.slice(0, 8).join(", ") + (skipped.length > 8 ? " …" : "");
+      return [Words.say("part.unread", { axis: Words.say(`axis.${names[axis]}`), list })];
+    });
   }
 
   const span = (list) => (list.length > 1 ? `${list[0]}–${list[list.length - 1]}` : `${list[0]}`);

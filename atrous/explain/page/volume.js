@@ -37,6 +37,7 @@ const Volume = (() => {
       return new Scene.Grid({
         id: `${side}.plane${i}`, side, channel, x, y, w: cell, h: cell, cross,
         title: `${letter}[${channel}, ${index.join(", ")}]`.replaceAll("-", "−"),
+        short: index.join(", ").replaceAll("-", "−"),
         rows: { axis: plane.down, ...ranges[plane.down] },
         cols: { axis: plane.across, ...ranges[plane.across] },
         fixed: [{ axis: plane.fixed, value: cross[plane.fixed] }],
