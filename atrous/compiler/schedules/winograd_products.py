@@ -142,6 +142,9 @@ class Products:
                 x, y = e.opaque(V_p + r.index), e.opaque(M_p)
                 to = e.opaque(U_p + r.index * w.block)
                 sums = [zero] * (facts.width * w.vectors)
+                places = [to + i * w.lanes for i in range(len(sums))]
+                for place in places:
+                    e.prefetch(place)
                 with e.loop("part", self.count, step=TILES) as part:
                     last = e.minimum(part.index + TILES, self.count)
                     with e.loop("tile", last, start=part.index, carry=sums) as t:
@@ -150,7 +153,6 @@ class Products:
                             y + t.index * facts.result_row,
                             t.carry,
                         )
-                    places = [to + i * w.lanes for i in range(len(sums))]
                     self.add(t.carry, places, begins & (part.index < 1))
 
     def outer(self, x: Value, y: Value, sums: list[Value]) -> list[Value]:
