@@ -52,7 +52,8 @@ def plan(
 ) -> conv_direct.Plan:
     """As conv_sliding.plan."""
     lanes, most = _lanes(taps, target), MOST_PIXELS[target.registers]
-    return conv_sliding.plan(taps, lanes, most, source_strides, result_strides, target)
+    strides = source_strides, result_strides
+    return conv_sliding.plan(taps, lanes, most, *strides, target, spreads=True)
 
 
 @lru_cache(maxsize=4096)
@@ -61,4 +62,5 @@ def gradient_plan(
 ) -> conv_weights.Plan:
     """As conv_sliding_weights.plan."""
     lanes, most = _lanes(taps, target), MOST_PIXELS[target.registers]
-    return conv_sliding_weights.plan(taps, lanes, most, x_strides, y_strides, target)
+    strides = x_strides, y_strides
+    return conv_sliding_weights.plan(taps, lanes, most, *strides, target, spreads=True)

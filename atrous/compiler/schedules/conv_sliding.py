@@ -89,6 +89,7 @@ class Sliding:
     part_axis: int = -1  # so many taps of this axis make a part of the sum; the last
     part: int = 0  # axis stands for the source channels; 0: all
     streams: bool = False  # the result outgrows the caches
+    near: bool = True  # the source's channels are neighbours, or in a slab
 
     @property
     def vectors(self) -> int:
@@ -112,6 +113,11 @@ class Columns(BlockWriter):
         group, vector = column / facts.vectors, column % facts.vectors
         first = self.e.minimum(vector * facts.lanes, last)
         return group * facts.source_channels, group * facts.channels + first
+
+    def channel_stride(self, name: str) -> Value | int:
+        """Between neighbouring channels as the loops read them; `name` is the
+        source's."""
+        return 1 if self.facts.near else self.number[name]
 
     def lanes_mask(self) -> Value | None:
         """The lanes that are channels, if there are fewer channels than lanes."""
@@ -265,10 +271,10 @@ class Writer(Columns):
         e, facts = self.e, self.facts
         from_channel, to_channel = self.column(column)
         if facts.layout == "slabless":
-            source = source + from_channel
+            source = source + from_channel * self.channel_stride("source_channel")
         weights = self.pointer["weights"] + column * self.number["column_weights"]
         result = e.opaque(result + to_channel)
-        if facts.layout == "slabless" and facts.rank > 1:
+        if facts.layout == "slabless" and facts.rank > 1 and facts.near:
             self.ask(e.opaque(source + self.number["ahead"]), width)
         totals = self.first_totals(width, to_channel)
         totals = self.taps(0, source, weights, meetings, valid, totals)
@@ -309,7 +315,10 @@ class Writer(Columns):
         else:
             if not facts.source_channels:
                 return self.slide(source, weights, meetings, totals)
-            steps = 1, len(facts.offsets) * facts.lanes
+            steps = (
+                self.channel_stride("source_channel"),
+                len(facts.offsets) * facts.lanes,
+            )
             first, last, name = e.zero("int64"), facts.source_channels, "channel"
 
         def some(first, last, totals) -> list:
@@ -428,10 +437,10 @@ def after(axis: Axis) -> int:
     return max(0, axis.first + axis.reach(axis.count) - axis.size)
 
 
-def in_place(taps: Taps, strides: tuple[int, ...], tiles: RowTiles) -> bool:
-    """Whether the source can be read where it lies."""
+def in_place(taps: Taps, tiles: RowTiles) -> bool:
+    """Whether the code can know what lies beyond the source's edges."""
     zeros = taps.interior or taps.axes[0].border == "zeros"
-    return zeros and strides[2] == 1 and tiles.know_borders(taps.axes[-1])
+    return zeros and tiles.know_borders(taps.axes[-1])
 
 
 def columns_a_share(taps: Taps, columns: int, channels: float, target: Target) -> int:
@@ -452,12 +461,15 @@ def plan(
     source_strides: tuple[int, ...],
     result_strides: tuple[int, ...],
     target: Target,
+    spreads: bool = False,
 ) -> Plan:
     """Choose tiles, blocks and columns, for vectors of `lanes` channels and tiles of
     at most `most` pixels.
 
     Strides are in elements: batch, group, channel, *spatial. The result's channels are
-    neighbours. The weights are (columns, outer taps, source channels, taps, lanes).
+    neighbours; those of a source whose values are spread (`spreads`) may lie anywhere,
+    otherwise they are packed unless they are neighbours. The weights are (columns,
+    outer taps, source channels, taps, lanes).
     """
     depthwise = taps.source_channels == taps.channels == 1
     channels = taps.groups if depthwise else taps.channels
@@ -467,10 +479,11 @@ def plan(
     axis = taps.axes[-1]
     tiles = row_tiles(axis, most)
     slab_channels = lanes if depthwise else taps.source_channels
-    if placed := in_place(taps, source_strides, tiles):
+    near = source_strides[2] == 1
+    if placed := (near or spreads) and in_place(taps, tiles):
         layout = "slabless"
         each = slab_channels / (1 if depthwise else vectors)
-        together = columns_a_share(taps, columns, each, target)
+        together = columns_a_share(taps, columns, each, target) if near else vectors
         read = max(1, int(each * together))
     else:
         layout = slab_layout(taps, source_strides, lanes)
@@ -512,6 +525,7 @@ def plan(
         part_axis=part_axis,
         part=part,
         streams=_streams(taps, lanes, result_strides, target),
+        near=near or not placed,
     )
     tables = [valid_taps(a, not placed).ravel() for a in taps.axes[:-1]]
     outer: list[int] = []

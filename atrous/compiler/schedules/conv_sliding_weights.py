@@ -92,6 +92,7 @@ class SlidingGradient:
     spread: int
     sets: int
     asked: int
+    near: bool
 
     @property
     def vectors(self) -> int:
@@ -194,7 +195,7 @@ class Writer(Columns):
         """The sums of one column over one part of the pixels."""
         from_channel, to_channel = self.column(column)
         if self.facts.layout == "slabless":
-            x = x + from_channel
+            x = x + from_channel * self.channel_stride("x_channel")
         place = sums + column * self.number["column_sums"]
         part = Part(outputs, first, last, self.ahead(outputs))
         self.taps(0, x, y + to_channel, place, part)
@@ -254,14 +255,15 @@ class Writer(Columns):
             self.add(x, y, sums, part)
             return
         size = len(facts.offsets) * facts.lanes
+        stride = self.channel_stride("x_channel")
         with e.loop("channel", inner, step=facts.spread) as i:
             place = sums + i.index * size
             if part.ahead:
                 visit = part.ahead.visit * (inner // facts.spread)
                 visit = visit + i.index / facts.spread
-                x_ahead = part.ahead.x - i.index
+                x_ahead = part.ahead.x - i.index * stride
                 part = replace(part, ahead=Ahead(x_ahead, part.ahead.y, visit))
-            self.add(x + i.index, y, place, part)
+            self.add(x + i.index * stride, y, place, part)
 
     def add(self, x, y, sums, part: "Part") -> None:
         """Add the part's pixels to the sums of one row of taps."""
@@ -314,15 +316,18 @@ class Writer(Columns):
         x = e.opaque(x + ahead.x + first * (facts.step * facts.pixel))
         y = e.opaque(y + ahead.y + first * facts.result_pixel)
         for pixel in range(facts.asked):
-            e.prefetch(x + pixel * (facts.step * facts.pixel))
             e.prefetch(y + pixel * facts.result_pixel)
+            if facts.near:
+                e.prefetch(x + pixel * (facts.step * facts.pixel))
 
     def tile(self, x, y, ahead, meetings, totals) -> list:
         """Every position of a tile times the pixels that it meets."""
         e, facts = self.e, self.facts
         if ahead:
             self.ask(x, y, ahead)
-        x, y, totals = e.opaque(x), e.opaque(y), list(totals)
+        stride = self.channel_stride("x_channel")
+        sources = [e.opaque(x + s * stride) for s in range(facts.spread)]
+        y, totals = e.opaque(y), list(totals)
         taps, loaded = len(facts.offsets), {}
         for position, pairs in meetings.items():
             e.forget()  # or LLVM would load all of them first, and spill the sums
@@ -330,10 +335,8 @@ class Writer(Columns):
                 if pixel not in loaded:
                     at = y + pixel * facts.result_pixel
                     loaded[pixel] = e.load(at, facts.lanes, self.mask)
-            for s in range(facts.spread):
-                value = load_source(
-                    e, facts, x + (position * facts.pixel + s), self.mask
-                )
+            for s, x in enumerate(sources):
+                value = load_source(e, facts, x + position * facts.pixel, self.mask)
                 for pixel, tap in pairs:
                     at = (pixel % facts.sets * facts.spread + s) * taps + tap
                     totals[at] = e.fma(value, loaded[pixel], totals[at])
@@ -358,12 +361,13 @@ def plan(
     x_strides: tuple[int, ...],
     y_strides: tuple[int, ...],
     target: Target,
+    spreads: bool = False,
 ) -> Plan:
     """Choose tiles, parts and columns, for vectors of `lanes` channels and tiles of at
     most `most` pixels.
 
-    Strides are in elements: batch, group, channel, *spatial. y's channels are
-    neighbours. The sums are (parts, columns, outer taps, source channels, taps, lanes).
+    Strides and `spreads` are as for conv_sliding.plan; y's channels are neighbours. The
+    sums are (parts, columns, outer taps, source channels, taps, lanes).
     """
     depthwise = taps.source_channels == taps.channels == 1
     channels = taps.groups if depthwise else taps.channels
@@ -372,11 +376,11 @@ def plan(
     axis, rows = taps.axes[-1], taps.axes[:-1]
     tiles = row_tiles(axis, most)
     slab_channels = lanes if depthwise else taps.source_channels
-    placed = in_place(taps, x_strides, tiles)
+    near = x_strides[2] == 1
+    placed = (near or spreads) and in_place(taps, tiles)
     read = slab_channels
     if placed:
         read = taps.groups * taps.source_channels
-    groups = 1 if placed else columns if depthwise else taps.groups
     blocks = cut(
         replace(taps, groups=1),
         x_strides,
@@ -388,9 +392,10 @@ def plan(
     )
     pixel_blocks = taps.batch * prod(blocks.counts)
     most_parts = max(1, taps.batch * taps.pixels // PIXELS_A_PART)
-    parts = min(pixel_blocks, most_parts, -(-CHUNKS // groups))
-    together = columns if placed else 1 if depthwise else vectors
-    if placed and parts < CHUNKS:
+    whole = placed and near
+    together = columns if whole else 1 if depthwise else vectors
+    parts = min(pixel_blocks, most_parts, -(-CHUNKS // (columns // together)))
+    if whole and parts < CHUNKS:
         together = -(-columns // min(columns, -(-CHUNKS // parts)))
     shares = -(-columns // together)
     row = len(axis.taps)
@@ -422,6 +427,7 @@ def plan(
         spread=spread,
         sets=min(-(-FEWEST_SUMS // (row * spread)), tiles.width),
         asked=-(-tiles.width // visits) if placed and rows else 0,
+        near=near or not placed,
     )
     strides = x_strides[3:] if placed else blocks.strides
     tables = [valid_outputs(a, not placed).ravel() for a in rows]
