@@ -11,6 +11,9 @@ its operands lie: it is worked out once, as a recording (see there), and replaye
 import os
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
+from math import prod
+from operator import mul
 
 import numpy as np
 
@@ -27,7 +30,7 @@ from .schedules import (
     conv_weights,
     conv_winograd,
 )
-from .schedules.conv_taps import Taps, forward, input_gradient
+from .schedules.conv_taps import Axis, Taps, forward, input_gradient
 from .spec import ConvSpec, border_index
 from .target import Target, threads
 
@@ -209,7 +212,9 @@ def _solve_y(spec: ConvSpec, given, bias, y: StandIn, schedule: str) -> None:
 def _solve_x(spec: ConvSpec, given, bias, x: StandIn, schedule: str) -> None:
     if spec.border != "zeros" and any(a or b for a, b in spec.padding):
         _fold_border(spec, given, bias, x, schedule)
-    elif _tiles_rows(spec):
+    elif given["y"].size and _in_pieces(spec, x.recorder.target):
+        _solve_x_in_pieces(spec, given, bias, x)
+    elif _meets(spec, -1):
         _solve_x_by_rows(spec, given, bias, x, schedule)
     else:
         w = _groups(spec, given["w"]).swapaxes(1, 2)
@@ -217,20 +222,69 @@ def _solve_x(spec: ConvSpec, given, bias, x: StandIn, schedule: str) -> None:
             _tap_convolution(taps, given["y"], w, bias, x, schedule)
 
 
-def _tiles_rows(spec: ConvSpec) -> bool:
-    """Whether the kernels of neighbouring outputs meet along rows without overlap."""
-    stride = spec.stride[-1]
+def _meets(spec: ConvSpec, axis: int, longer: int = 1) -> bool:
+    """Whether the kernels of neighbouring outputs, of more taps than `longer`, meet
+    along an axis without overlap."""
+    stride = spec.stride[axis]
     return (
         spec.groups == 1
-        and stride == spec.kernel[-1] > 1
-        and spec.dilation[-1] == 1
-        and spec.padding[-1] == (0, 0)
-        and spec.size[-1] % stride == 0
+        and stride == spec.kernel[axis] > longer
+        and spec.dilation[axis] == 1
+        and spec.padding[axis] == (0, 0)
+        and spec.size[axis] % stride == 0
     )
 
 
+def _in_pieces(spec: ConvSpec, target: Target) -> bool:
+    """Whether kernels meet along all axes, and one product can give every phase."""
+    pieces, channels = prod(spec.kernel[:-1]), spec.in_channels * prod(spec.kernel)
+    return (
+        pieces > 1
+        and all(_meets(spec, axis, 0) for axis in range(spec.rank))
+        and conv_direct.piece_tile(channels, pieces, spec.dtype, target) is not None
+    )
+
+
+def _solve_x_in_pieces(spec: ConvSpec, given, bias, x: StandIn) -> None:
+    """x where `_in_pieces`: an output's phases are channels; those of a row lie side by
+    side, rows in pieces of their own."""
+    channels = spec.in_channels * prod(spec.kernel)
+    y = _readable(given["y"], squares=spec.out_channels % 8 == 0)
+    batch, _, _, *steps = _elements(x, 1)
+    places = product(*[range(k) for k in spec.kernel[:-1]])
+    taps = Taps(
+        dtype=spec.dtype,
+        batch=spec.batch,
+        groups=1,
+        source_channels=spec.out_channels,
+        channels=channels,
+        axes=tuple(Axis(n, 1, (0,), (0,), n) for n in spec.output_size),
+        bias=spec.bias,
+        activation=spec.activation,
+    )
+    w = np.moveaxis(given["w"], 1, -1)
+    w = w.reshape(1, spec.out_channels, channels, *[1] * spec.rank).swapaxes(1, 2)
+    run_taps(
+        taps,
+        y,
+        _elements(y, 1),
+        w,
+        None if bias is None else _repeated(bias, prod(spec.kernel)),
+        x,
+        (batch, 0, 1, *(k * step for k, step in zip(spec.kernel, steps, strict=True))),
+        tuple(sum(map(mul, place, steps)) for place in places),
+    )
+
+
+def _repeated(bias: StandIn, times: int) -> StandIn:
+    """The bias, so many times one after the other."""
+    repeated = bias.recorder.scratch((times, bias.size), bias.dtype)
+    repeated[...] = bias
+    return repeated.reshape(-1)
+
+
 def _solve_x_by_rows(spec: ConvSpec, given, bias, x: StandIn, schedule: str) -> None:
-    """x where `_tiles_rows`: the phases of a row are channels that lie side by side."""
+    """x where rows `_meets`: the phases of a row are channels that lie side by side."""
     phases, size = spec.stride[-1], spec.size[-1]
     folded = replace(
         spec,
@@ -241,9 +295,7 @@ def _solve_x_by_rows(spec: ConvSpec, given, bias, x: StandIn, schedule: str) -> 
     )
     w = np.moveaxis(given["w"], -1, 1).reshape(folded.shapes["w"])
     if bias is not None:
-        repeated = x.recorder.scratch((phases, spec.in_channels), x.dtype)
-        repeated[...] = bias
-        bias = repeated.reshape(-1)
+        bias = _repeated(bias, phases)
     batch, channels, *sizes = folded.shapes["x"]
     wide = np.moveaxis(x, 1, -1).reshape(batch, *sizes, channels)
     wide = np.moveaxis(wide, -1, 1)
@@ -328,13 +380,18 @@ def run_taps(
     bias: StandIn | None,
     result: StandIn,
     result_strides: tuple[int, ...],
+    pieces: tuple[int, ...] = (),
 ) -> None:
-    """Record a tap convolution. Strides as for `conv_direct.plan`; `w` is (groups,
-    channels, source channels, *taps), in the order of the taps."""
+    """Record a tap convolution. Strides and `pieces` as for `conv_direct.plan`; `w` is
+    (groups, channels, source channels, *taps), in the order of the taps."""
     recorder = result.recorder
     target = recorder.target
-    schedule = next(s for s in SCHEDULES if s.handles(taps, target))
-    plan = schedule.plan(taps, source_strides, result_strides, target)
+    if pieces:
+        schedule = conv_direct
+        plan = schedule.plan(taps, source_strides, result_strides, target, pieces)
+    else:
+        schedule = next(s for s in SCHEDULES if s.handles(taps, target))
+        plan = schedule.plan(taps, source_strides, result_strides, target)
     kernel, blocks = plan.kernel, plan.blocks
     packed = recorder.scratch(plan.weights_shape, taps.dtype)
     schedule.pack(w, kernel, packed)

@@ -15,7 +15,7 @@ registers, 3 × 4 on 16. Sources: Georganas et al. 2018, arXiv:1808.05567; the s
 those of LIBXSMM. Rows are cut into tiles that differ by at most one pixel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
@@ -82,7 +82,7 @@ _TILES = {
     16: {1: (12, 0.8), 2: (6, 0.97), 3: (4, 1.0)},
 }
 #: What the extra instructions of half a vector cost where the arithmetic does not.
-_HALF_WORTH = 0.85
+HALF_WORTH = 0.85
 
 
 def choose_tile(channels: int, dtype: str, target: Target) -> Tile:
@@ -97,7 +97,7 @@ def choose_tile(channels: int, dtype: str, target: Target) -> Tile:
         if lanes < 2:
             continue
         needed = -(-channels // lanes)
-        cost = 0.5 / _HALF_WORTH if target.halves and lanes < full else 1.0
+        cost = 0.5 / HALF_WORTH if target.halves and lanes < full else 1.0
         for vectors, (pixels, worth) in _TILES[target.registers].items():
             if vectors <= needed:
                 work = -(-needed // vectors) * vectors * cost / worth
@@ -126,6 +126,7 @@ class Direct:
     activation: str | None
     run_group: int = 0  # runs that are summed before they join the total; 0: all
     streams: bool = False  # whether results are written past the caches
+    pieces: int = 1  # in which channels lie in the result
 
     @property
     def long_runs(self) -> bool:
@@ -144,6 +145,11 @@ class Direct:
     @property
     def channel_blocks(self) -> int:
         return -(-self.source_channels // self.channel_block)
+
+    @property
+    def piece(self) -> int:
+        """Channels that lie together in the result."""
+        return self.channels // self.pieces
 
     def build(self, target: Target) -> Kernel:
         return Writer(self, target).kernel()
@@ -244,7 +250,38 @@ class Writer(BlockWriter):
                     result + (start + q.index) * numbers["result_stride"],
                 )
 
-        rows(0, source, self.result + channel)
+        whole_piece = facts.piece % facts.tile_channels == 0
+        self.places = [
+            [(v * facts.lanes, mask)] if whole_piece or facts.pieces == 1 else []
+            for v, mask in enumerate(masks)
+        ]
+        if facts.pieces == 1:
+            rows(0, source, self.result + channel)
+        elif whole_piece:
+            piece, within = channel / facts.piece, channel % facts.piece
+            rows(0, source, self.result + (self.piece_offset(piece) + within))
+        else:
+            self.split(block)
+            rows(0, source, self.result)
+
+    def piece_offset(self, piece: Value) -> Value:
+        """Where a piece of the channels lies: the table of runs goes on with that."""
+        return self.e.load(self.pointer["runs"] + (self.number["run_count"] + piece))
+
+    def split(self, block: Value) -> None:
+        """Find the places of a block's vectors: its pieces cut across them."""
+        e, facts = self.e, self.facts
+        pieces = min(facts.pieces, facts.tile_channels // facts.piece)
+        for piece in range(pieces):
+            offset = self.piece_offset(block * pieces + piece)
+            first, end = piece * facts.piece, (piece + 1) * facts.piece
+            for v in range(first // facts.lanes, -(-end // facts.lanes)):
+                lane = v * facts.lanes
+                mask = None
+                if first > lane or end < lane + facts.lanes:
+                    mask = e.mask(end - lane, facts.lanes)
+                    mask = mask & ~e.mask(first - lane, facts.lanes)
+                self.places[v].append((offset + (lane - first), mask))
 
     def row(self, source, result, weights, bias, masks, channel_block) -> None:
         """One row: its wider tiles, then its narrower ones."""
@@ -272,8 +309,7 @@ class Writer(BlockWriter):
     def tile(self, width, source, results, weights, bias, masks, channel_block) -> None:
         """The sums of one tile, from the first tap to the stored result."""
         e, facts = self.e, self.facts
-        lanes, vectors = facts.lanes, facts.vectors
-        count = self.number["run_count"]
+        vectors, count = facts.vectors, self.number["run_count"]
         totals = self.initial(results, bias, masks, channel_block)
 
         def runs(first, last, totals):
@@ -295,11 +331,12 @@ class Writer(BlockWriter):
         totals = self.activated(totals, channel_block)
         for t in range(width):
             for v in range(vectors):
-                total, place = totals[t * vectors + v], results[t] + v * lanes
-                if facts.streams:
-                    e.stream(total, place)
-                else:
-                    e.store(total, place, masks[v])
+                total = totals[t * vectors + v]
+                for offset, mask in self.places[v]:
+                    if facts.streams:
+                        e.stream(total, results[t] + offset)
+                    else:
+                        e.store(total, results[t] + offset, mask)
 
     def in_part(self, totals: list[Value], add) -> list[Value]:
         """The totals and what `add` makes of zeros.
@@ -449,11 +486,34 @@ def _channel_block(taps: Taps, tile: Tile, itemsize: int, target: Target) -> int
     return -(-taps.source_channels // blocks)
 
 
-def _streams(taps: Taps, tile: Tile, strides: Strides, target: Target) -> bool:
+def piece_tile(channels: int, pieces: int, dtype: str, target: Target) -> Tile | None:
+    """The tile for channels that lie in so many pieces in the result, each together.
+
+    A block of a tile's channels is part of a piece, or some whole pieces; None if no
+    tile is so.
+    """
+    piece = channels // pieces
+    for each in (channels, piece):
+        tile = choose_tile(each, dtype, target)
+        alone = channels <= tile.channels
+        whole = tile.channels % piece == 0 and channels % tile.channels == 0
+        if pieces == 1 or alone or whole or piece % tile.channels == 0:
+            return tile
+    return None
+
+
+def _streams(
+    taps: Taps,
+    tile: Tile,
+    strides: Strides,
+    pieces: tuple[int, ...],
+    target: Target,
+) -> bool:
     """Whether the result outgrows the caches, and is written in whole lines."""
     itemsize = ITEMSIZES[taps.dtype]
     size = taps.batch * taps.groups * taps.channels * taps.pixels * itemsize
-    whole = (tile.channels, strides[0], strides[1], *strides[3:])
+    piece = taps.channels // len(pieces)
+    whole = (tile.channels, piece, strides[0], strides[1], *strides[3:], *pieces)
     return (
         size >= STREAMED * target.l2
         and taps.channels % tile.channels == 0
@@ -467,16 +527,21 @@ def plan(
     source_strides: tuple[int, ...],
     result_strides: tuple[int, ...],
     target: Target,
+    pieces: tuple[int, ...] = (0,),
 ) -> Plan:
     """Choose tile, blocks and slab.
 
     Strides are in elements: batch, group, channel, *spatial. The result's channels are
     neighbours; if it is large (see STREAMED) it lies in a block of `memory.empty`.
+    Where its channels lie in `pieces` (see there) these are the offsets of each.
     """
     taps, source_strides, result_strides = merged(taps, source_strides, result_strides)
-    tile = choose_tile(taps.channels, taps.dtype, target)
+    tile = piece_tile(taps.channels, len(pieces), taps.dtype, target)
+    assert tile is not None
     tiles, width, wider = row_tiles(taps.count[-1], tile.pixels)
-    channel_block = _channel_block(taps, tile, ITEMSIZES[taps.dtype], target)
+    channel_block = taps.source_channels
+    if len(pieces) == 1:
+        channel_block = _channel_block(taps, tile, ITEMSIZES[taps.dtype], target)
     layout = source_layout(taps, source_strides, channel_block)
     blocks = cut(
         taps,
@@ -506,11 +571,16 @@ def plan(
         activation=taps.activation,
         run_group=run_group(len(blocks.runs), run_length),
         streams=channel_block == taps.source_channels
-        and _streams(taps, tile, result_strides, target),
+        and _streams(taps, tile, result_strides, pieces, target),
+        pieces=len(pieces),
     )
-    return launch_plan(
+    found = launch_plan(
         taps, kernel, blocks, taps.groups, source_strides, result_strides
     )
+    if len(pieces) > 1:
+        table = np.concatenate([blocks.runs, np.array(pieces, np.int64)])
+        found = replace(found, blocks=replace(blocks, runs=table))
+    return found
 
 
 def launch_plan(
