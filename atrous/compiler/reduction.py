@@ -281,6 +281,14 @@ class _Problem:
         with np.errstate(all="ignore"):
             return reference.combine(self.combine, parts, (0, 2))
 
+    def _still(self) -> Strides:
+        """Which inputs are the same all along the reduced dimensions."""
+        if self.lanes_along != "kept":
+            return ()
+        first = len(self.kept)
+        still = [not any(walk[first:]) for walk in self.walks]
+        return tuple([i for i, same in enumerate(still) if same])
+
     def _launch(self) -> Launch:
         found = self.found
         rank = len(self.kept) + len(self.reduced)
@@ -302,6 +310,7 @@ class _Problem:
             len(self.reduced),
             self.lanes_along,
             tuple([walk_of(walk[axis]) for walk in walks]),
+            self._still(),
         )
         sizes = (*self.kept, *self.reduced)
         counts = pieces(sizes, self.lengths)

@@ -135,8 +135,10 @@ class ReduceSpec:
     `combine` is sum, prod, min, max, any, all, argmin or argmax; expressions share one
     pass. Dimensions, once merged, are `kept` ones and then `reduced` ones; lanes run
     along the last of either, as `lanes_along` says ("kept" or "reduced"). `walks` are
-    those along it, of inputs and results. Floats are summed in float64, whole numbers
-    in int64; `results` are the dtypes stored, of which arg- forms store an index too.
+    those along it, of inputs and results. `still` are the inputs that do not move along
+    reduced dimensions: each is read once where lanes run along kept ones. Floats are
+    summed in float64, whole numbers in int64; `results` are the dtypes stored, of which
+    arg- forms store an index too.
     """
 
     combine: str
@@ -148,6 +150,7 @@ class ReduceSpec:
     reduced: int
     lanes_along: str
     walks: tuple[str, ...]
+    still: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from .. import compiler, dtypes
+from .. import compiler, deferred, dtypes
 from ..autograd import is_grad_enabled, record
 from ..tensor import Tensor
 from .reduce import kept
@@ -65,29 +65,39 @@ def standardised(
     expression: tuple = _H
     shape = input._array.shape
     seen = shape if grouped is None else grouped
-    arrays = [input._array.reshape(seen), statistics.mean, statistics.inv]
+    small = [statistics.mean, statistics.inv]
     names = [input.dtype.name, wide, wide]
     for each, operation in ((weight, "mul"), (bias, "add")):
         if each is not None:
-            expression = (operation, expression, ("in", len(arrays)))
-            arrays.append(each._array)
+            expression = (operation, expression, ("in", len(names)))
+            small.append(each._array)
             names.append(each.dtype.name)
-    array = compiler.pointwise(
-        ("cast", input.dtype.name, expression), *arrays, dtypes=tuple(names)
-    )
-    out = Tensor._of(array.reshape(shape), input.dtype)
+    expression, kinds = ("cast", input.dtype.name, expression), tuple(names)
+    work = None
+    if grouped is None:
+        work = deferred.postponed(
+            expression, (input,), kinds, (), input.dtype, shape, small
+        )
+    if work is not None:
+        out = Tensor._later(work)
+    else:
+        large = input._array.reshape(seen)
+        array = compiler.pointwise(expression, large, *small, dtypes=kinds)
+        out = Tensor._of(array.reshape(shape), input.dtype)
     held = bias if weight is None else weight
     parameters = statistics.mean.shape if held is None else held._array.shape
 
     def formula(g, x, w=None):
-        if grouped is not None:
+        if grouped is not None:  # only then: a view is copied before it is kept
             g, x = g.reshape(seen), x.reshape(seen)
         # With a graph wanted, the gradient is written with operations that have one.
         if is_grad_enabled():
             by_input, *rest = _composed(g, x, w, statistics)
         else:
             by_input, *rest = _fused(g, x, w, statistics, parameters)
-        return (lambda: by_input().reshape(shape)), *rest
+        if grouped is not None:
+            return (lambda: by_input().reshape(shape)), *rest
+        return by_input, *rest
 
     saved = (input,) if weight is None else (input, weight)
     return record(out, node, (input, weight, bias), formula, saved)

@@ -168,6 +168,9 @@ class _Builder:
         self.lanes = width(program, target)
         if spec.combine not in ("min", "max", "any", "all"):  # 64 bits beside each
             self.lanes = min(self.lanes, 2 * target.lanes(8))
+        if spec.combine in ("sum", "prod") and spec.lanes_along == "kept":
+            # UNROLL of these are whole lines, so that memory is read once, in order
+            self.lanes = 2 * target.lanes(8)
         self.masked = has_masks(target, dtypes) and "strided" not in spec.walks
         self.spans = box(e, len(dtypes), rank)
         self._pieces(len(dtypes))
@@ -187,11 +190,18 @@ class _Builder:
     def results(self, operands: Sequence[Operand]) -> list[Operand]:
         return list(operands[len(self.spec.dtypes) :])
 
+    def still(self, inputs, index: Value, lanes: int, left) -> dict[int, Value]:
+        """The inputs that do not move along reduced dimensions, read beforehand."""
+        return {i: load(self.e, inputs[i], index, lanes, left) for i in self.spec.still}
+
     def values(
-        self, inputs, index: Value, lanes: int, left: Value | None
+        self, inputs, index: Value, lanes: int, left: Value | None, still=None
     ) -> list[Value]:
-        """The expressions at `index` of the lanes' axis."""
-        given = [load(self.e, operand, index, lanes, left) for operand in inputs]
+        """The expressions at `index` of the lanes' axis; `still` is known already."""
+        given = [
+            still[i] if still and i in still else load(self.e, o, index, lanes, left)
+            for i, o in enumerate(inputs)
+        ]
         return compute(self.e, self.program, given, self.scalars, lanes)
 
     def start(self, inputs, index: Value, lanes: int, at: Value, left=None) -> Totals:
@@ -354,13 +364,15 @@ def _lanes_kept(b: _Builder) -> None:
         for place in places:
             totals += b.start(here, place, lanes, at, left)
         size = len(totals) // unroll
+        still = [b.still(here, place, lanes, left) for place in places]
 
         def element(inputs, totals: Totals) -> Totals:
             added = []
             where = e.splat(b.index, lanes)
             for u, place in enumerate(places):
                 part = totals[u * size : (u + 1) * size]
-                added += b.add(part, b.values(inputs, place, lanes, left), where)
+                values = b.values(inputs, place, lanes, left, still[u])
+                added += b.add(part, values, where)
             return added
 
         totals = b.carried(reduced, inputs, totals, element)
