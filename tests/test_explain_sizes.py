@@ -183,7 +183,7 @@ def settings_of_any_kind(draw):
     return found, several(0, 6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(settings_of_any_kind())
 def test_what_is_advised_works(problem):
     """The library accepts every repaired setting, and refuses what is at fault."""

@@ -131,7 +131,7 @@ def chains(draw):
     return nn.Sequential(*layers, nn.Identity())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(chains())
 def test_the_receptive_field_is_what_gradients_reach(model):
     """After a transposed convolution it is a bound, rounded up to whole cells."""

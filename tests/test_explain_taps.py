@@ -91,7 +91,7 @@ def problems(draw, rank, transposed):
 
 
 @pytest.mark.parametrize("rank, transposed", LAYERS, ids=str)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_setting_holds_to_the_kernels(rank, transposed, data):
     layer, x = data.draw(problems(rank, transposed))
