@@ -80,7 +80,7 @@ class Board:
         strength = STRONGEST * scale.strength(square.value) * (0.5 if ghost else 1)
         if strength and not unread:
             colour = "plus" if square.value > 0 else "minus"
-            self.scene.add(box._replace(fill=colour, opacity=strength))
+            box = box._replace(fill=colour, opacity=strength)
         self.scene.add(box._replace(stroke="line", dashed=ghost))
         if unread:
             self.scene.add(Line(x, y + self.height, x + self.width, y, "line"))

@@ -61,6 +61,10 @@ const Geometry = (() => {
     return range(Math.floor(input / (layer.in_channels / layer.groups)) * outputs, outputs);
   }
 
+  /** Do two channels meet? */
+  const joins = (layer, output, input) =>
+    Math.floor(output / (layer.out_channels / layer.groups)) === Math.floor(input / (layer.in_channels / layer.groups));
+
   /** Where a cell of an axis comes from; −1 is a zero. */
   function source(position, cells, mode) {
     if (position >= 0 && position < cells) return position;
@@ -181,6 +185,6 @@ const Geometry = (() => {
   /** Does any output read this position of an axis? */
   const isRead = (layer, axis, place, cells) => backAlong(layer, axis, place, cells).length > 0;
 
-  return { axisNames, span, border, outAlong, outputSize, weightShape, weightIndex, sees, reaches,
+  return { axisNames, span, border, outAlong, outputSize, weightShape, weightIndex, sees, reaches, joins,
     source, frame, window, taps, touches, isRead, product, range };
 })();

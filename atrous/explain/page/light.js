@@ -91,11 +91,17 @@ const Light = (() => {
       if (!box) continue;
       const { accent } = Cells.palette;
       const [x, y] = centre(box);
-      const style = { stroke: accent, width: 1, dash: [4, 3], alpha: 0.9 };
-      pen.line([x, grid.y - 4, x, box.y], style);
-      pen.line([x, box.y + box.h, x, grid.y + grid.height + 4], style);
-      pen.line([grid.x - 4, y, box.x, y], style);
-      pen.line([box.x + box.w, y, grid.x + grid.width + 4, y], style);
+      const [right, below] = [grid.x + grid.width, grid.y + grid.height];
+      // Over cells that bear numbers or a minus the lines are faint; their ends are not.
+      const within = { stroke: accent, width: 1, alpha: grid.w >= Cells.SMALL ? 0.35 : 0.9, dash: [4, 3] };
+      const end = { stroke: accent, width: 2 };
+      pen.line([x, grid.y, x, box.y], within);
+      pen.line([x, box.y + box.h, x, below], within);
+      pen.line([grid.x, y, box.x, y], within);
+      pen.line([box.x + box.w, y, right, y], within);
+      for (const line of [[x, grid.y - 6, x, grid.y - 1], [x, below + 1, x, below + 6], [grid.x - 6, y, grid.x - 1, y], [right + 1, y, right + 6, y]]) {
+        pen.line(line, end);
+      }
     }
   }
 
@@ -165,7 +171,12 @@ const Light = (() => {
 
   /** Which weights take part: the others are crossed out by a veil. */
   function weights(pen, state, scene, meeting) {
-    const used = new Map(meeting.terms.map((one, index) => [one.weight.join(), index]));
+    const shown = new Set(scene.grids.filter((grid) => grid.side === "weight").map((grid) => grid.channel));
+    const from = state.cursor.side === "output" ? null : state.cursor.channel;
+    const used = new Map();
+    meeting.terms.forEach((one, index) => {
+      if (shown.has(from ?? one.channel)) used.set(one.weight.join(), index);
+    });
     for (const grid of scene.grids) {
       if (grid.side !== "weight") continue;
       for (let row = 0; row < grid.rows.count; row++) {

@@ -14,7 +14,7 @@ const Matrix = (() => {
       if (!tile) return;
       State.inputChannel = tile.input;
       State.point({ side: "output", channel: tile.output, position: State.cursor.side === "output" ? State.cursor.position : [] });
-      if (Geometry.sees(State.model.layer, tile.output).includes(tile.input)) {
+      if (Geometry.joins(State.model.layer, tile.output, tile.input)) {
         State.inputChannel = tile.input;
         State.tell("cursor");
       }
@@ -110,12 +110,13 @@ const Matrix = (() => {
     const { outputs, inputs, storedRows, storedCols, left, top, secondLeft, secondTop, w, h } = size;
     const found = [];
     outputs.forEach((output, row) => inputs.forEach((input, col) => {
-      found.push({ x: left + col * w, y: top + row * h, w, h, input, output, joined: Geometry.sees(layer, output).includes(input) });
+      found.push({ x: left + col * w, y: top + row * h, w, h, input, output, joined: Geometry.joins(layer, output, input) });
     }));
+    const [perOut, perIn] = [layer.out_channels / layer.groups, layer.in_channels / layer.groups];
     storedRows.forEach((first, row) => storedCols.forEach((second, col) => {
       const [output, input] = layer.transposed
-        ? [Geometry.reaches(layer, first)[second], first]
-        : [first, Geometry.sees(layer, first)[second]];
+        ? [Math.floor(first / perIn) * perOut + second, first]
+        : [first, Math.floor(first / perOut) * perIn + second];
       found.push({ x: secondLeft + col * w, y: secondTop + row * h, w, h, input, output, joined: true });
     }));
     return found;
@@ -209,7 +210,7 @@ const Matrix = (() => {
     }
     const [now, from] = [current(), State.inputChannel];
     for (const one of tiles) {
-      if (one.output !== now || one.input !== from || !Geometry.sees(layer, now).includes(from)) continue;
+      if (one.output !== now || one.input !== from || !Geometry.joins(layer, now, from)) continue;
       pen.rect(one.x, one.y, one.w, one.h, { stroke: accent, width: 2.5, radius: 4 });
     }
   }

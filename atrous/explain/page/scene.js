@@ -162,7 +162,8 @@ const Scene = (() => {
     const most = stacked ? Math.min(room, 40) : Math.max(Math.floor(room / 2), room - Math.max(fw, ow));
     const shown = { fh: Math.min(fh, most), fw: Math.min(fw, most), oh: Math.min(oh, most), ow: Math.min(ow, most) };
     const tall = width < 560 ? 620 : 680;
-    const rows = (cells, count, share) => clamp(Math.floor((tall * share) / (cells * 26 + HEAD)), 1, Math.min(count, 8));
+    const likely = Math.min(26, across / (shown.fw + (stacked ? 0 : shown.ow)));
+    const rows = (cells, count, share) => clamp(Math.floor((tall * share) / (cells * likely + HEAD)), 1, Math.min(count, 8));
     const inputs = rows(shown.fh, layer.in_channels, 1);
     const high = (tall - inputs * HEAD) / (inputs * shown.fh);
     const cell = Math.floor(clamp(Math.min(across / (shown.fw + (stacked ? 0 : shown.ow)), Math.max(high, 12)), 5, 50));
@@ -198,7 +199,7 @@ const Scene = (() => {
       const y = top + i * rowHeight + TITLE;
       grids.push(new Grid({ id: `input${channel}`, side: "input", channel, x: left, y, w: cell, h: cell, title: `x[${channel}]`,
         rows: { axis: 0, ...rows }, cols: { axis: 1, ...cols } }));
-      if (!Geometry.reaches(layer, channel).includes(about.kernel)) return;
+      if (!Geometry.joins(layer, about.kernel, channel)) return;
       const middle = y + Math.max(0, (rows.count * cell - kh * kernelCell) / 2);
       grids.push(new Grid({ id: `weight${channel}`, side: "weight", channel, output: about.kernel,
         x: left + kernelAt, y: middle, w: kernelCell, h: kernelCell, title: weightTitle(layer, about.kernel, channel),

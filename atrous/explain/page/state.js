@@ -55,7 +55,7 @@ const State = (() => {
     state.product = product;
     const { layer } = state.model;
     if (cursor.side === "input") state.inputChannel = inside[0];
-    else if (!Geometry.sees(layer, inside[0]).includes(state.inputChannel)) {
+    else if (!Geometry.joins(layer, inside[0], state.inputChannel)) {
       [state.inputChannel] = Geometry.sees(layer, inside[0]);
     }
     if (!quiet) {

@@ -135,7 +135,7 @@ const Volume = (() => {
     const outputChannel = cursor.side === "output" ? cursor.channel : Scene.focusChannels(state).output[0];
     const { inputChannel } = state;
     const grids = block("input", inputChannel, inputs, cross.input, plan.cell, ...corner.input, plan.inRow);
-    if (Geometry.sees(layer, outputChannel).includes(inputChannel)) {
+    if (Geometry.joins(layer, outputChannel, inputChannel)) {
       grids.push(...kernel(layer, outputChannel, inputChannel, plan.kernelCell, ...corner.kernel, plan.stacked));
     }
     grids.push(...block("output", outputChannel, outputs, cross.output, plan.cell, ...corner.output, plan.inRow));
