@@ -68,9 +68,10 @@ def handles(taps: Taps, target: Target) -> bool:
 @dataclass(frozen=True)
 class Dots(conv_sliding.Sliding):
     """As Sliding, but `lanes` are the source's channels; `together` taps of a row have
-    their weights in registers."""
+    their weights in registers, `planes` of the source meet in a result."""
 
     together: int = 1
+    planes: int = 1
 
     def build(self, target: Target) -> Kernel:
         return _Writer(self, target, "dots").kernel()
@@ -86,9 +87,13 @@ class _Writer(conv_sliding.Writer):
         return None
 
     def ask(self, ahead: Value, width: int) -> None:
-        line = LINE // ITEMSIZES[self.facts.dtype]
-        for at in range(0, width * self.facts.step * self.facts.pixel, line):
-            self.e.prefetch(ahead + at)
+        e, facts = self.e, self.facts
+        line = LINE // ITEMSIZES[facts.dtype]
+        for plane in range(facts.planes):
+            if plane:
+                ahead = ahead + self.number[f"tap_stride{facts.rank - 3}"] * -1
+            for at in range(0, width * facts.step * facts.pixel, line):
+                e.prefetch(ahead + at, level=2)
 
     def first_totals(self, width: int, to_channel: Value) -> list[Value]:
         """Zeros; with a bias, it is in the first lane."""
@@ -228,7 +233,8 @@ def plan(
         "part_axis": -1,
         "part": 0,  # each lane has a sum of its own, that is parts enough
     }
-    return replace(found, kernel=Dots(**facts, together=together))
+    planes = len(taps.axes[-3].taps) if len(taps.axes) > 2 else 1
+    return replace(found, kernel=Dots(**facts, together=together, planes=planes))
 
 
 def pack(w: np.ndarray, kernel: Dots, out: np.ndarray) -> None:
