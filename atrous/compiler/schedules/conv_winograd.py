@@ -121,8 +121,7 @@ def fits(taps: Taps) -> bool:
 
 def reads_rows(taps: Taps) -> bool:
     """Whether the source may lie channel by channel, each of them in a dense row."""
-    neighbours = len(taps.axes) == 1 and spacing(taps.axes[0]) == 1
-    return neighbours and taps.source_channels % 8 == 0
+    return len(taps.axes) == 1 and taps.source_channels % 8 == 0
 
 
 def three_axes(taps: Taps) -> tuple[Axis, Axis, Axis]:

@@ -118,7 +118,9 @@ class Winograd:
         """Elements of the workspace: V, M, one source tile or row of all tiles, and
         one result tile."""
         w = self.weights
-        row = (self.block * w.tile[1] * w.steps[1] + w.taps[1]) * w.source_channels
+        phases = self.phases[2]
+        most = -(-(self.block + phases - 1) // phases)  # tiles of one phase
+        row = phases * (most * w.tile[1] * w.steps[1] + w.taps[1]) * w.source_channels
         return (
             w.depth * self.slice + 64,
             w.positions * self.result_pitch + 64,
@@ -233,16 +235,16 @@ class Writer(Products):
         tiles_y, tiles_x = self.number["tiles_y"], self.number["tiles_x"]
         rows, columns = tiles_y * phases_y, tiles_x * phases_x
         row = index / columns
-        y = self.along(row % rows, tiles_y, self.w.tile[0], phases_y)
-        x = self.along(index % columns, tiles_x, self.w.tile[1], phases_x)
+        y = self.along(row % rows, self.w.tile[0], phases_y)
+        x = self.along(index % columns, self.w.tile[1], phases_x)
         return row / rows, y, x
 
     @staticmethod
-    def along(index: Value, tiles: Value, outputs: int, phases: int) -> Value:
-        """One axis: the tiles of the first phase, then those of the second …"""
+    def along(index: Value, outputs: int, phases: int) -> Value:
+        """One axis: the first tile of each phase, then the second of each …"""
         if phases == 1:
             return index * outputs
-        return index % tiles * (outputs * phases) + index / tiles
+        return index / phases * (outputs * phases) + index % phases
 
     def apart(self, *names: str) -> tuple[Value, Value]:
         """Strides between the places of a tile, on both axes."""
@@ -304,19 +306,19 @@ class Writer(Products):
         """The same in one dimension, from rows of one channel each: what the block
         reads of an image is transposed, border included, then cut into tiles."""
         e, w, number = self.e, self.w, self.number
-        tiles, end, channels = (
-            number["tiles_x"],
-            self.first + self.count,
-            w.source_channels,
-        )
+        phases, apart = self.facts.phases[2], w.tile[1] * w.steps[1]
+        tiles, end = number["tiles_x"] * phases, self.first + self.count
+        channels = w.source_channels
         images = (end + (tiles - 1)) / tiles
         with e.loop("image", images, start=self.first / tiles) as image:
             before = image.index * tiles
             first = e.maximum(self.first - before, 0)
-            count = e.minimum(end - before, tiles) - first
+            last = e.minimum(end - before, tiles)
+            start = first / phases
+            most = (last - 1) / phases + 1 - start  # tiles of one phase
             axis = SlabAxis(
-                start=first * (w.tile[1] * w.steps[1]),
-                length=(count * w.tile[1] - 1) * w.steps[1] + w.taps[1],
+                start=start * (apart * phases),
+                length=((most * w.tile[1] - 1) * w.steps[1] + w.taps[1]) * phases,
                 source_stride=number["source_x"],
                 slab_stride=e.constant(channels, "int64"),
                 before=number["before_x"],
@@ -328,10 +330,11 @@ class Writer(Products):
             source = e.at(self.pointer["source"], (image.index, number["source_batch"]))
             pack_slab(e, source, self.sections[2], [axis], lies)
             row = V + (before + first - self.first) * self.facts.source_row
-            with e.loop("tile", count) as t:
-                tile = w.tile[1] * w.steps[1] * channels
-                tile = self.sections[2] + t.index * tile
-                place = Place(tile, (axis.slab_stride, axis.slab_stride), t.index)
+            steps = axis.slab_stride * phases, axis.slab_stride * phases
+            with e.loop("tile", last - first) as t:
+                at = self.along(first + t.index, apart, phases)
+                tile = self.sections[2] + (at - axis.start) * channels
+                place = Place(tile, steps, t.index)
                 self.source_in(place, row + t.index * self.facts.source_row)
 
     def source_tile(self, index: Value, z: Value) -> Place:
