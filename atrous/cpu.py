@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import deferred
 from .compiler import memory
 
 
@@ -18,7 +19,8 @@ def current_device() -> str:
 
 
 def synchronize(device=None) -> None:
-    """Wait for pending work; operations are done when they return."""
+    """Do the pointwise work that is pending; see `deferred`."""
+    deferred.synchronize()
 
 
 def empty_cache() -> None:

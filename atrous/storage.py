@@ -27,15 +27,36 @@ class Storage:
     """`array` has the base tensor's logical shape; `version` counts writes in place.
 
     `followers` are the tensors to tell of a rewrite; None where physical order is
-    logical order, so that there never is one.
+    logical order, so that there never is one. `readers` is pending work that reads the
+    memory (see deferred); `exported` says that others than tensors may write to it.
     """
 
-    __slots__ = ("__weakref__", "array", "followers", "version")
+    __slots__ = ("__weakref__", "array", "exported", "followers", "readers", "version")
 
     def __init__(self, array: np.ndarray, hidden_order: bool):
         self.array = array
         self.version = 0
         self.followers: list[weakref.ref] | None = [] if hidden_order else None
+        self.readers: list[weakref.ref] | None = None
+        self.exported = False
+
+    def read_by(self, work) -> None:
+        """Note that `work` is to be settled before the memory changes."""
+        living = [each for each in self.readers or () if each() is not None]
+        self.readers = [*living, weakref.ref(work)]
+
+    def settle_readers(self) -> None:
+        """Do the pending work that reads the memory: it is about to change."""
+        readers, self.readers = self.readers, None
+        for reference in readers or ():
+            work = reference()
+            if work is not None:
+                work.settle()
+
+    def export(self) -> None:
+        """Others may write to the memory from now on, unseen."""
+        self.settle_readers()
+        self.exported = True
 
     def logical_steps(self, steps: int) -> int:
         """Physical bytes from one element to another -> elements in logical order.

@@ -20,6 +20,9 @@ from .device import channels_last, channels_last_3d, contiguous_format, cpu, str
 from .dtypes import dtype as DType
 from .storage import Storage, Writes, address, contiguous_strides
 
+if TYPE_CHECKING:
+    from .deferred import Pending
+
 
 class Size(tuple):
     """A shape: a tuple that prints as `torch.Size([2, 3])`."""
@@ -86,6 +89,8 @@ class Tensor:
     _array: np.ndarray
     _storage: Any = _Storage()
     dtype: DType
+    _pending: Pending | None = None  # what the array will be: see deferred
+    _rewritten = 0  # how often pending work gave way to other pending work
     _requires = False
     _grad: Tensor | None = None
     _node: graph.Node | None = None
@@ -105,6 +110,16 @@ class Tensor:
         tensor = object.__new__(cls)
         tensor._take(_legacy(args, dtype or dtypes.get_default_dtype()), dtype)
         return tensor
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str):
+            """Called for what is not there: an array whose work is pending."""
+            if name == "_array" and self._pending is not None:
+                self._settle()
+                return self._array
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     if TYPE_CHECKING:
         # `methods` installs the operations; the type checker takes any name for one.
@@ -159,16 +174,47 @@ class Tensor:
             self._inference = True
 
     @classmethod
+    def _later(cls, work: Pending) -> Tensor:
+        """A tensor whose values are computed when they are asked for."""
+        tensor = object.__new__(cls)
+        tensor._pending = work
+        tensor.dtype = work.kind
+        if modes.inference:
+            tensor._inference = True
+        return tensor
+
+    def _settle(self) -> None:
+        """Have the array of the work that is pending, and its storage."""
+        work = self._pending
+        assert work is not None
+        work.settle()
+        assert work.array is not None and work.storage is not None
+        self._array, self._storage = work.array, work.storage
+        self._pending = None
+        if self._storage.followers is not None:
+            self._storage.followers.append(weakref.ref(self))
+
+    @property
+    def _form(self) -> np.ndarray | Pending:
+        """What has the shape, ndim and size: the array, or what it will be."""
+        work = self._pending
+        return self._array if work is None else work
+
+    @classmethod
     def _sharing(cls, array: np.ndarray, dtype: DType | None = None) -> Tensor:
         """A tensor over memory that others hold, in their strides (from_numpy)."""
         tensor = object.__new__(cls)
         tensor._array = array
         tensor._storage = Storage(array, False)
+        tensor._storage.exported = True
         tensor.dtype = dtypes.from_numpy(array.dtype) if dtype is None else dtype
         return tensor
 
     def _alias(self) -> Tensor:
         """The same memory and version counter, no history."""
+        if self._pending is not None:
+            self._pending.shared = True
+            return Tensor._later(self._pending)
         return self._over(self._array)
 
     def _over(self, array: np.ndarray, dtype: DType | None = None) -> Tensor:
@@ -200,31 +246,30 @@ class Tensor:
 
     @property
     def shape(self) -> Size:
-        return Size(self._array.shape)
+        return Size(self._form.shape)
 
     def size(self, dim: int | None = None):
         """The shape, or one entry of it."""
-        if dim is None:
-            return Size(self._array.shape)
-        return self._array.shape[self._axis(dim)]
+        shape = self._form.shape
+        return Size(shape) if dim is None else shape[self._axis(dim)]
 
     def _axis(self, dim: int) -> int:
         """`dim` counted from the front; IndexError if there is no such axis."""
-        return from_front(dim, self._array.ndim)
+        return from_front(dim, self._form.ndim)
 
     @property
     def ndim(self) -> int:
-        return self._array.ndim
+        return self._form.ndim
 
     def dim(self) -> int:
         """How many axes."""
-        return self._array.ndim
+        return self._form.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
         """How many elements."""
-        return self._array.size
+        return self._form.size
 
     nelement = numel
 
@@ -247,6 +292,7 @@ class Tensor:
 
     def data_ptr(self) -> int:
         """The address of the first element; 0 if there is none."""
+        self._storage.export()
         return address(self._array) if self._array.size else 0
 
     def is_contiguous(self, memory_format=contiguous_format) -> bool:
@@ -334,6 +380,7 @@ class Tensor:
             )
         if self.dtype is dtypes.bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16")
+        self._storage.export()
         return self._array
 
     def __array__(self, dtype=None, copy=None):
@@ -349,6 +396,7 @@ class Tensor:
             )
         if self.dtype is dtypes.bfloat16:
             raise BufferError("bfloat16 cannot be exported: NumPy has no such type")
+        self._storage.export()
         return self._array.__dlpack__(**options)
 
     def __dlpack_device__(self):
@@ -492,6 +540,7 @@ class Tensor:
             other._storage,
             other.dtype,
         )
+        self._pending = None
         if self._storage.followers is not None:
             self._storage.followers.append(weakref.ref(self))
 
@@ -523,7 +572,9 @@ class Tensor:
 
     @property
     def _version(self) -> int:
-        return (self._counter or self._storage).version
+        if self._pending is not None and self._pending.storage is None:
+            return self._rewritten  # nobody can have written to it
+        return (self._counter or self._storage).version + self._rewritten
 
     def _bump(self) -> None:
         """The memory was written to: saved copies of this tensor are out of date."""

@@ -126,13 +126,13 @@ def _root(index: int, tensor, gradient):
             " grad_fn"
         )
     if gradient is not None:
-        if gradient._array.shape != tensor._array.shape:
+        if gradient._form.shape != tensor._form.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{index}] has a shape of"
                 f" {gradient.shape} and output[{index}] has a shape of {tensor.shape}."
             )
         return gradient
-    if tensor._array.size != 1:
+    if tensor._form.size != 1:
         raise RuntimeError("grad can be implicitly created only for scalar outputs")
     if not tensor.dtype.is_floating_point:
         raise RuntimeError(
@@ -311,7 +311,7 @@ class _Backward:
 
 def _fitted(gradient, shape, dtype, sender: Node):
     """The gradient summed over what was broadcast, in the input's dtype."""
-    if gradient._array.shape != shape:
+    if gradient._form.shape != shape:
         try:
             gradient = gradient.sum_to_size(shape)
         except RuntimeError:

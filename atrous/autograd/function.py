@@ -10,7 +10,7 @@ from .modes import no_grad
 
 def is_tensor(value) -> bool:
     """Is it a Tensor? This layer knows one by what it holds."""
-    return hasattr(value, "_storage")
+    return hasattr(value, "_requires")
 
 
 class FunctionCtx:
@@ -116,7 +116,7 @@ class Function:
             for each in outputs
         )
         metadata = [
-            (each._array.shape, each.dtype) if is_tensor(each) else ((), None)
+            (each._form.shape, each.dtype) if is_tensor(each) else ((), None)
             for each in outputs
         ]
         node = type(f"{cls.__name__}Backward", (_FunctionNode,), {})(

@@ -182,7 +182,7 @@ def edge(value):
     node, index = value._node, value._index  # renewed just now, if there was need
     if node is None:
         node, index = accumulator(value), 0
-    return node, index, value._array.shape, value.dtype
+    return node, index, value._form.shape, value.dtype
 
 
 def accumulator(leaf) -> AccumulateGrad:
@@ -224,7 +224,7 @@ def record(out, name: str, inputs: Sequence, formula: Callable, saved: Sequence 
 def link(out, name: str, inputs: Sequence, formula: Callable, saved: Sequence) -> None:
     """As `record`, of an operation that is known to need it."""
     outputs = out if isinstance(out, (tuple, list)) else (out,)
-    metadata = [(each._array.shape, each.dtype) for each in outputs]
+    metadata = [(each._form.shape, each.dtype) for each in outputs]
     edges = tuple([edge(each) for each in inputs])
     node = node_type(name)(edges, formula, metadata)
     if saved:

@@ -160,7 +160,7 @@ def binary(
         common = result_type(*operands)
         kind = rule(common) if rule else common
         meet = kind if kind.is_floating_point else common
-        if all(isinstance(each, Tensor) and each._array.ndim for each in operands):
+        if all(isinstance(each, Tensor) and each._form.ndim for each in operands):
             key = operands[0].dtype, operands[1].dtype, dtypes.default
             known[key] = few(expression, operands, meet, kind)
         return evaluate(expression, operands, meet, kind)
@@ -168,6 +168,7 @@ def binary(
     def operation(input, other) -> Tensor:
         operands = input, other
         both = isinstance(input, Tensor) and isinstance(other, Tensor)
+        both = both and input._pending is other._pending is None
         pair = both and known.get((input.dtype, other.dtype, dtypes.default))
         if pair and alike(input._array, other._array):
             values = quiet.run(pair.function, input._array, other._array)

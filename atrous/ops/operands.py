@@ -12,9 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from .. import compiler, dtypes
+from .. import compiler, deferred, dtypes
 from ..autograd import record
 from ..autograd.modes import modes, no_grad
+from ..deferred import Pending
 from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import translated
@@ -31,12 +32,12 @@ def result_type(*operands) -> dtype:
     """
     first, *others = operands
     floating = isinstance(first, Tensor) and first.dtype.is_floating_point
-    if floating and first._array.ndim and all([type(each) in PLAIN for each in others]):
+    if floating and first._form.ndim and all([type(each) in PLAIN for each in others]):
         return first.dtype
     ranked: list[dtype | None] = [None, None, None]
     for each in operands:
         if isinstance(each, Tensor):
-            rank, kind = (0 if each._array.ndim else 1), each.dtype
+            rank, kind = (0 if each._form.ndim else 1), each.dtype
         else:
             rank, kind = 2, dtypes.of_number(each)
         held = ranked[rank]
@@ -84,6 +85,10 @@ def evaluate(expression, operands, common: dtype | None, result: dtype) -> Tenso
     key = [expression, common, result]
     for each in operands:
         if isinstance(each, Tensor):
+            if each._pending is not None:
+                work = _postponed(expression, operands, common, result)
+                if work is not None:
+                    return Tensor._later(work)
             key.append(each.dtype)
             arrays.append(each._array)
         else:
@@ -98,6 +103,16 @@ def evaluate(expression, operands, common: dtype | None, result: dtype) -> Tenso
         compiler.remember(_plans, signature, plan)
     check_broadcast(arrays)
     return Tensor._of(compiler.compute(plan, arrays, scalars)[0], result)
+
+
+def _postponed(expression, operands, common, result: dtype) -> Pending | None:
+    """The work on operands of which one is pending; None if it should not wait."""
+    tensors = [each for each in operands if isinstance(each, Tensor)]
+    kinds = tuple(each.dtype if isinstance(each, Tensor) else None for each in operands)
+    scalars = [each for each in operands if not isinstance(each, Tensor)]
+    shape = broadcast_shapes(*(each._form.shape for each in tensors))
+    lowest, names = form(expression, kinds, common, result)
+    return deferred.postponed(lowest, tensors, names, scalars, result, shape)
 
 
 #: What expressions were lowered to, by expression and dtypes.
@@ -159,7 +174,12 @@ def stored(values: np.ndarray, kind: dtype) -> np.ndarray:
 
 
 def check_writable(target: Tensor) -> None:
-    """RuntimeError if a write would change a leaf whose gradient is wanted."""
+    """RuntimeError if a write would change a leaf whose gradient is wanted.
+
+    Pending work that reads the memory is done now, before it changes.
+    """
+    if target._pending is None:
+        target._storage.settle_readers()
     if target._inference and not modes.inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed."
@@ -185,6 +205,8 @@ def write(target: Tensor, result: Tensor) -> Tensor:
     `result` broadcasts to the target's shape and is cast to its dtype.
     """
     check_writable(target)
+    if _takes_over(target, result):
+        return target
     if _overlaps_itself(target._array):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor"
@@ -203,6 +225,21 @@ def write(target: Tensor, result: Tensor) -> Tensor:
     return target
 
 
+def _takes_over(target: Tensor, result: Tensor) -> bool:
+    """Whether the pending work of `target`, which nobody else waits for, gave way to
+    that of `result`: neither was written to memory."""
+    before, after = target._pending, result._pending
+    if before is None or after is None or before.shared:
+        return False
+    if after.shape != before.shape or result.dtype is not target.dtype:
+        return False
+    target._pending, after.shared = after, True
+    target._rewritten += 1
+    if modes.recording and (result.requires_grad or target.requires_grad):
+        _rebase(target, result)
+    return True
+
+
 def _overlaps_itself(array: np.ndarray) -> bool:
     return array.size > 0 and any(
         step == 0 and size > 1
@@ -212,8 +249,8 @@ def _overlaps_itself(array: np.ndarray) -> bool:
 
 def _rebase(target: Tensor, result: Tensor) -> None:
     """The target's history is now the result's; a view's base learns of the write."""
-    if result._array.shape != target._array.shape:
-        result = result.expand(target._array.shape)
+    if result._form.shape != target._form.shape:
+        result = result.expand(target._form.shape)
     if result.dtype is not target.dtype:
         result = result.to(target.dtype)
     base = target._base
@@ -263,7 +300,7 @@ def inplace(function, name: str | None = None):
 
 def check_fits(target: Tensor, result: Tensor) -> None:
     """RuntimeError where a result cannot be held by the tensor it is written into."""
-    if result._array.shape != target._array.shape:
+    if result._form.shape != target._form.shape:
         raise RuntimeError(
             f"output with shape {list(target.shape)} doesn't match the broadcast shape"
             f" {list(result.shape)}"

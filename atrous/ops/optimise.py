@@ -332,6 +332,9 @@ def _run(problem: tuple, rows: list[list[Tensor]]) -> None:
     arrays = [[tensor._array for tensor in given] for given in rows]
     alike: list[list] = []
     others: list[list] = []
+    for given in rows:
+        for place in written:
+            given[place]._storage.settle_readers()
     for row in arrays:
         (alike if _lie_alike(row) else others).append(row)
     if alike:
