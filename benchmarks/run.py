@@ -60,7 +60,9 @@ class Rival:
 
     def forward(self):
         with self.library.no_grad():
-            return self.row.operation(self.library, *self.operands)
+            result = self.row.operation(self.library, *self.operands)
+        self.library.cpu.synchronize()
+        return result
 
     def both(self):
         if not self.row.differentiable:
@@ -69,6 +71,7 @@ class Rival:
         for each in self.operands:
             each.grad = None
         self.row.operation(self.library, *self.operands).backward(self.grad)
+        self.library.cpu.synchronize()
 
 
 def repeat(call: Callable[[], object]) -> list[float]:
