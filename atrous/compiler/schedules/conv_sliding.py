@@ -8,30 +8,23 @@
 so that a value is loaded once for all taps of a row, not once a tap. Groups of one
 channel lie along vectors, as x does (conv_depthwise); of a group of several, one value
 of x is spread over its results' channels, one source channel after the other
-(conv_grouped).
-
-Where the source's channels are neighbours it is read in place. Tiles are of one width,
-and the first and the last of a row know which positions are padding: those products
-are left out, as are rows of taps that lie outside. Other sources, and borders that are
-not zeros, come from a slab. The last vector of channels begins early enough to be
-whole; what is computed twice is the same.
+(conv_grouped). Of tiles, columns and borders see sliding_rows.
 
 Registers: a sum for each pixel of the tile, the weights of at most `SEGMENT` taps,
 and x.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
-from ..emit import ITEMSIZES, Emitter, Kernel, Value
+from ..emit import ITEMSIZES, Kernel, Value
 from ..target import Target
-from .conv_blocks import BlockWriter, cut, source_layout
 from .conv_direct import LINE, STREAMED, Plan
 from .conv_taps import Axis, Taps
+from .sliding_rows import Columns, RowFacts, Rows, as_one, load_source, tap_spacing
 
 #: Arguments: pointers, numbers, and of each axis but the last OUTER, then those of
 #: BlockWriter. `runs` holds `valid_taps` of each axis but the last.
@@ -59,143 +52,18 @@ PART = 128
 
 
 @dataclass(frozen=True)
-class Sliding:
-    """What the code of a kernel depends on; all else is an argument.
+class Sliding(RowFacts):
+    """As RowFacts; `part` taps of `part_axis` make a part of the sum, 0 if all do. The
+    last axis stands for the source channels there."""
 
-    A column is a vector of result channels. `source_channels` are summed to one
-    result; 0 means that source and result share the column's lanes (depthwise), and
-    `channels` are those of a group or, then, all of them.
-    """
-
-    dtype: str
-    rank: int
-    lanes: int
-    width: int  # pixels of a tile
-    last_width: int  # of the last tile of a row
-    tiles: int  # of a row: 1, 2, or 3 for more
-    step: int  # positions between neighbouring pixels
-    offsets: tuple[int, ...]  # positions that the taps of a row read, from the first
-    before: int  # positions outside the source at the start of a row
-    after: int  # and at its end
-    channels: int
-    source_channels: int
-    channel_block: int  # channels of a slab
-    pixel: int  # elements between neighbouring positions
-    result_pixel: int  # elements between neighbouring results
-    layout: str  # of the source: as SlabSource, or "slabless"
-    border: str
     bias: bool
     activation: str | None
-    part_axis: int = -1  # so many taps of this axis make a part of the sum; the last
-    part: int = 0  # axis stands for the source channels; 0: all
+    part_axis: int = -1
+    part: int = 0
     streams: bool = False  # the result outgrows the caches
-    near: bool = True  # the source's channels are neighbours, or in a slab
-
-    @property
-    def vectors(self) -> int:
-        """Vectors of the result channels of a group."""
-        return -(-self.channels // self.lanes)
 
     def build(self, target: Target) -> Kernel:
         return Writer(self, target, "sliding").kernel()
-
-
-class Columns(BlockWriter):
-    """What the kernels of y, x and w share: chunks of columns, tiles of a row."""
-
-    def column(self, column: Value) -> tuple[Value, Value]:
-        """A column's first channel in the source, and in the result."""
-        facts = self.facts
-        last = max(facts.channels - facts.lanes, 0)
-        if not facts.source_channels:
-            first = self.e.minimum(column * facts.lanes, last)
-            return first, first
-        group, vector = column / facts.vectors, column % facts.vectors
-        first = self.e.minimum(vector * facts.lanes, last)
-        return group * facts.source_channels, group * facts.channels + first
-
-    def channel_stride(self, name: str) -> Value | int:
-        """Between neighbouring channels as the loops read them; `name` is the
-        source's."""
-        return 1 if self.facts.near else self.number[name]
-
-    def lanes_mask(self) -> Value | None:
-        """The lanes that are channels, if there are fewer channels than lanes."""
-        facts = self.facts
-        if facts.channels >= facts.lanes:
-            return None
-        return self.e.mask(facts.channels, facts.lanes)
-
-    def present(self, group: Value, block: Value) -> int:
-        facts = self.facts
-        return min(facts.channel_block, facts.source_channels or facts.channels)
-
-    def source_at(self, source: Value, channel_stride: Value) -> Value:
-        """Where the chunk's first row reads, in an image of the source or in a slab;
-        sets `strides`, those of what is read."""
-        e, facts, (first, last) = self.e, self.facts, self.tiles
-        if facts.layout == "slabless":
-            self.strides = [axis["source_stride"] for axis in self.axes]
-            for axis, start in zip(self.axes[:-1], self.starts[:-1], strict=True):
-                source = source + start * axis["step"] * axis["source_stride"]
-            return source
-        channel, _ = self.column(self.columns[0])
-        begin = first * facts.width
-        length = e.minimum(last * facts.width, self.axes[-1]["count"]) - begin
-        slab, self.strides = self.source_of(
-            e.at(source, channel * channel_stride),
-            [*self.starts[:-1], begin],
-            [*self.lengths, length],
-            channel,
-            channel,
-            channel_stride,
-        )
-        return slab
-
-    def spans(self, first: Value, last: Value) -> list["Span"]:
-        """The tiles first … last in ranges of one code each."""
-        e, facts, count = self.e, self.facts, self.number["tile_count"]
-        if facts.tiles == 1:
-            return [Span(facts.last_width, True, True, first, last)]
-        if not facts.before and not facts.after and facts.width == facts.last_width:
-            return [Span(facts.width, False, False, first, last)]
-        rest = first
-        spans = []
-        if facts.before:
-            spans.append(Span(facts.width, True, False, first, e.minimum(last, 1)))
-            rest = e.maximum(first, 1)
-        if facts.tiles > 2 or not facts.before:
-            end = e.minimum(last, count - 1)
-            spans.append(Span(facts.width, False, False, rest, end))
-        rest = e.maximum(first, count - 1)
-        return [*spans, Span(facts.last_width, False, True, rest, last)]
-
-    def meetings(self, span: "Span") -> dict[int, list[tuple[int, int]]]:
-        """For each position that a tile reads, in order, the pixels and taps that meet
-        there. Positions count from the first pixel's first."""
-        facts = self.facts
-        found = defaultdict(list)
-        first = facts.before if span.first else 0
-        last = (span.width - 1) * facts.step + facts.offsets[-1]
-        last -= facts.after if span.last else 0
-        for pixel in range(span.width):
-            for tap, offset in enumerate(facts.offsets):
-                position = pixel * facts.step + offset
-                if first <= position <= last:
-                    found[position].append((pixel, tap))
-        return dict(sorted(found.items()))
-
-
-@dataclass(frozen=True)
-class Span:
-    """Tiles `begin` … `end` of a row: how wide they are, and whether they are the row's
-    first or last, so that some of what they read is padding."""
-
-    width: int
-    first: bool
-    last: bool
-    begin: Value
-    end: Value
 
 
 class Writer(Columns):
@@ -374,84 +242,13 @@ class Writer(Columns):
         return totals
 
 
-def load_source(e: Emitter, facts, at: Value, mask: Value | None) -> Value:
-    """The source's values for a column: its lanes, or one value for all of them."""
-    if facts.source_channels:
-        return e.splat(e.load(at), facts.lanes)
-    return e.load(at, facts.lanes, mask if facts.layout == "slabless" else None)
-
-
-def valid_taps(axis: Axis, slab: bool) -> np.ndarray:
-    """For each output, the range of taps that read inside the source: (count, 2). A
-    slab has what lies outside as well."""
-    taps = len(axis.offsets)
-    if slab:
-        return np.tile([0, taps], (axis.count, 1))
+def valid_taps(axis: Axis) -> np.ndarray:
+    """For each output, the range of taps that read inside the source: (count, 2)."""
     outputs = np.arange(axis.count)[:, None] * axis.step
     position = outputs + np.array(axis.offsets)
     first = np.count_nonzero(position < 0, axis=1)
-    last = taps - np.count_nonzero(position >= axis.size, axis=1)
+    last = len(axis.offsets) - np.count_nonzero(position >= axis.size, axis=1)
     return np.stack([first, np.maximum(first, last)], axis=1)
-
-
-@dataclass(frozen=True)
-class RowTiles:
-    """How a row of pixels is cut: `tiles` of `width`, the last of `last_width`."""
-
-    tiles: int
-    width: int
-    last_width: int
-
-    def know_borders(self, axis: Axis) -> bool:
-        """Whether only the first tile reads before the source, and only the last
-        after it."""
-        first, last = self.width * axis.step, self.last_width * axis.step
-        return self.tiles == 1 or (first >= before(axis) and last >= after(axis))
-
-
-def row_tiles(axis: Axis, most: int) -> RowTiles:
-    """The row in tiles of at most `most` pixels, as equal as can be; a little narrower
-    if then they know their borders."""
-
-    def cut_by(width: int) -> RowTiles:
-        tiles = -(-axis.count // width)
-        return RowTiles(tiles, width, axis.count - (tiles - 1) * width)
-
-    equal = -(-axis.count // -(-axis.count // most))
-    known = (cut_by(width) for width in range(equal, equal // 2, -1))
-    return next((t for t in known if t.know_borders(axis)), cut_by(equal))
-
-
-def tap_spacing(axis: Axis) -> int:
-    """Positions between neighbouring taps."""
-    return axis.offsets[1] - axis.offsets[0] if len(axis.offsets) > 1 else 0
-
-
-def before(axis: Axis) -> int:
-    """Positions read before the source's first."""
-    return max(0, -axis.first)
-
-
-def after(axis: Axis) -> int:
-    """Positions read after the source's last."""
-    return max(0, axis.first + axis.reach(axis.count) - axis.size)
-
-
-def in_place(taps: Taps, tiles: RowTiles) -> bool:
-    """Whether the code can know what lies beyond the source's edges."""
-    zeros = taps.interior or taps.axes[0].border == "zeros"
-    return zeros and tiles.know_borders(taps.axes[-1])
-
-
-def columns_a_share(taps: Taps, columns: int, channels: float, target: Target) -> int:
-    """Columns of `channels` source channels each that a chunk goes through together,
-    tile by tile, so that it reads what is neighbours in memory: all of them, if what a
-    row of results reads stays in half of L2."""
-    row = taps.axes[-1].reach(min(taps.count[-1], LONGEST))
-    positions = prod(len(axis.taps) for axis in taps.axes[:-1]) * row
-    each = positions * channels * ITEMSIZES[taps.dtype]
-    shares = -(-columns // max(1, int(target.l2 // 2 // each)))
-    return -(-columns // shares)
 
 
 def plan(
@@ -463,116 +260,69 @@ def plan(
     target: Target,
     spreads: bool = False,
 ) -> Plan:
-    """Choose tiles, blocks and columns, for vectors of `lanes` channels and tiles of
-    at most `most` pixels.
+    """Choose tiles, blocks and columns. `lanes`, `most` and `spreads` as for Rows.
 
     Strides are in elements: batch, group, channel, *spatial. The result's channels are
-    neighbours; those of a source whose values are spread (`spreads`) may lie anywhere,
-    otherwise they are packed unless they are neighbours. The weights are (columns,
-    outer taps, source channels, taps, lanes).
+    neighbours. The weights are (columns, outer taps, source channels, taps, lanes).
     """
-    depthwise = taps.source_channels == taps.channels == 1
-    channels = taps.groups if depthwise else taps.channels
-    source_channels = 0 if depthwise else taps.source_channels
-    vectors = -(-channels // lanes)
-    columns = vectors if depthwise else taps.groups * vectors
-    axis = taps.axes[-1]
-    tiles = row_tiles(axis, most)
-    slab_channels = lanes if depthwise else taps.source_channels
-    near = source_strides[2] == 1
-    if placed := (near or spreads) and in_place(taps, tiles):
-        layout = "slabless"
-        each = slab_channels / (1 if depthwise else vectors)
-        together = columns_a_share(taps, columns, each, target) if near else vectors
-        read = max(1, int(each * together))
-    else:
-        layout = slab_layout(taps, source_strides, lanes)
-        together, read = 1 if depthwise else vectors, slab_channels
-    shares = -(-columns // together)
-    blocks = cut(
-        replace(taps, groups=shares),
-        source_strides,
-        result_strides,
-        "strided",
-        read,
-        (tiles.tiles, tiles.width),
-        target,
-    )
-    pitch = source_strides[-1] if placed else slab_channels
-    strides = source_strides[3:] if placed else blocks.strides
-    row = taps.source_channels * len(axis.taps) * lanes
+    rows = Rows(taps, lanes, most, source_strides, spreads)
+    together = columns_a_share(rows, target)
+    shares = -(-rows.columns // together)
+    read = max(1, rows.slab_channels * together // rows.together)
+    blocks = rows.blocks(shares, read, result_strides, target)
     part_axis, part = _part(taps)
     kernel = Sliding(
-        dtype=taps.dtype,
-        rank=len(taps.axes),
-        lanes=lanes,
-        width=tiles.width,
-        last_width=tiles.last_width,
-        tiles=min(tiles.tiles, 3),
-        step=axis.step,
-        offsets=tuple(offset - axis.first for offset in axis.offsets),
-        before=before(axis) if placed else 0,
-        after=after(axis) if placed else 0,
-        channels=channels,
-        source_channels=source_channels,
-        channel_block=slab_channels,
-        pixel=pitch,
-        result_pixel=result_strides[-1] * axis.stride,
-        layout=layout,
-        border=taps.axes[0].border,
+        **rows.facts(result_strides[-1] * taps.axes[-1].stride),
         bias=taps.bias,
         activation=taps.activation,
         part_axis=part_axis,
         part=part,
         streams=_streams(taps, lanes, result_strides, target),
-        near=near or not placed,
     )
-    tables = [valid_taps(a, not placed).ravel() for a in taps.axes[:-1]]
-    outer: list[int] = []
-    for number, a in enumerate(taps.axes[:-1]):
-        inside = prod(len(b.taps) for b in taps.axes[number + 1 : -1])
-        table = sum(len(each) for each in tables[:number])
-        outer += [table, tap_spacing(a) * strides[number], inside * row]
-    numbers = (
+    table, starts = as_one(rows.tables(valid_taps))
+    weights = (prod(len(a.taps) for a in rows.outer), taps.source_channels, rows.row)
+    size = prod(weights) * lanes
+    numbers = [
         shares,
-        columns,
+        rows.columns,
         together,
-        prod(len(a.taps) for a in taps.axes[:-1]) * row,
+        size,
         source_strides[0],
         source_strides[2],
         result_strides[0],
-        0 if placed else blocks.slab_size,
-        tiles.tiles,
+        blocks.slab_size,
+        rows.tiles.tiles,
         _ahead(taps, source_strides),
-        *outer,
-        *blocks.axis_numbers,
-    )
-    offset = 0
-    if placed:
-        firsts = zip(taps.axes, source_strides[3:], strict=True)
-        offset = sum(a.first * stride for a, stride in firsts)
+    ]
+    each = zip(rows.outer, starts, blocks.strides, strict=False)
+    for axis, start, stride in each:
+        size //= len(axis.taps)
+        numbers += [start, tap_spacing(axis) * stride, size]
     phases = zip(taps.axes, result_strides[3:], strict=True)
     return Plan(
         kernel=kernel,
-        blocks=replace(
-            blocks,
-            layout=layout,
-            runs=np.concatenate([*tables, np.zeros(0, np.int64)]),
-            source_offset=offset,
-            slab_size=0 if placed else blocks.slab_size,
-        ),
-        numbers=numbers,
+        blocks=replace(blocks, runs=table),
+        numbers=(*numbers, *blocks.axis_numbers),
         result_offset=sum(a.phase * stride for a, stride in phases),
         chunks=taps.batch * shares * prod(blocks.counts),
-        bias_shape=(1 if depthwise else taps.groups, channels),
-        weights_shape=(
-            columns,
-            taps.taps // len(axis.taps),
-            taps.source_channels,
-            len(axis.taps),
-            lanes,
-        ),
+        bias_shape=(1 if rows.depthwise else taps.groups, rows.channels),
+        weights_shape=(rows.columns, *weights, lanes),
     )
+
+
+def columns_a_share(rows: Rows, target: Target) -> int:
+    """Columns that a chunk goes through together, tile by tile, so that it reads what
+    is neighbours in memory: all of them, if what a row of results reads stays in half
+    of L2."""
+    if not (rows.placed and rows.near):
+        return rows.together
+    taps = rows.taps
+    row = taps.axes[-1].reach(min(taps.count[-1], LONGEST))
+    positions = prod(len(axis.taps) for axis in rows.outer) * row
+    each = positions * rows.slab_channels * ITEMSIZES[taps.dtype]
+    most = target.l2 // 2 * rows.together // each
+    shares = -(-rows.columns // max(1, most))
+    return -(-rows.columns // shares)
 
 
 def _streams(taps: Taps, lanes: int, strides: tuple[int, ...], target: Target) -> bool:
@@ -595,17 +345,6 @@ def _ahead(taps: Taps, strides: tuple[int, ...]) -> int:
     last = sum((a.offsets[-1] - a.first) * stride for a, stride in outer)
     axis, stride = outer[-1]
     return last + axis.step * stride
-
-
-def slab_layout(taps: Taps, strides: tuple[int, ...], lanes: int) -> str:
-    """How a source that is packed lies."""
-    if taps.source_channels > 1:
-        found = source_layout(taps, strides, taps.source_channels)
-        return "channels" if found == "rows" else found
-    if strides[2] == 1:
-        return "channels"
-    squares = taps.groups >= lanes and lanes % 4 == 0 and strides[-1] == 1
-    return "planes" if squares else "strided"
 
 
 def _part(taps: Taps) -> tuple[int, int]:

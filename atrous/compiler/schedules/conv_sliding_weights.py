@@ -22,19 +22,9 @@ import numpy as np
 
 from ..emit import Kernel, Value
 from ..target import Target
-from .conv_blocks import cut
-from .conv_sliding import (
-    Columns,
-    after,
-    before,
-    in_place,
-    load_source,
-    row_tiles,
-    slab_layout,
-    tap_spacing,
-)
 from .conv_taps import Axis, Taps
 from .conv_weights import CHUNKS, PIXELS, PIXELS_A_PART, Plan
+from .sliding_rows import Columns, RowFacts, Rows, as_one, load_source, tap_spacing
 
 POINTERS = ("x", "y", "sums", "runs", "workspace")
 NUMBERS = (
@@ -64,40 +54,14 @@ FEWEST_SUMS = 6
 
 
 @dataclass(frozen=True)
-class SlidingGradient:
-    """What the code of a kernel depends on; as Sliding, and:
+class SlidingGradient(RowFacts):
+    """As RowFacts; `spread` source channels have sums at a time (1 if depthwise), in
+    `sets` that the pixels take in turn. A tile asks for `asked` pixels of the next
+    part, each time that it is visited."""
 
-    `spread` source channels have sums at a time (1 if depthwise), in `sets` that the
-    pixels take in turn. A tile asks for `asked` pixels of the next part, each time that
-    it is visited.
-    """
-
-    dtype: str
-    rank: int
-    lanes: int
-    width: int
-    last_width: int
-    tiles: int
-    step: int
-    offsets: tuple[int, ...]
-    before: int
-    after: int
-    channels: int
-    source_channels: int
-    channel_block: int
-    pixel: int
-    result_pixel: int
-    layout: str
-    border: str
     spread: int
     sets: int
     asked: int
-    near: bool
-
-    @property
-    def vectors(self) -> int:
-        """Vectors of the result channels of a group."""
-        return -(-self.channels // self.lanes)
 
     def build(self, target: Target) -> Kernel:
         return Writer(self, target).kernel()
@@ -343,11 +307,8 @@ class Writer(Columns):
         return totals
 
 
-def valid_outputs(axis: Axis, slab: bool) -> np.ndarray:
-    """For each tap, the range of outputs that read inside the source: (taps, 2). A slab
-    has what lies outside as well."""
-    if slab:
-        return np.tile([0, axis.count], (len(axis.offsets), 1))
+def valid_outputs(axis: Axis) -> np.ndarray:
+    """For each tap, the range of outputs that read inside the source: (taps, 2)."""
     position = np.array(axis.offsets)[:, None] + np.arange(axis.count) * axis.step
     first = np.count_nonzero(position < 0, axis=1)
     last = axis.count - np.count_nonzero(position >= axis.size, axis=1)
@@ -363,123 +324,76 @@ def plan(
     target: Target,
     spreads: bool = False,
 ) -> Plan:
-    """Choose tiles, parts and columns, for vectors of `lanes` channels and tiles of at
-    most `most` pixels.
+    """Choose tiles, parts and columns. `lanes`, `most` and `spreads` as for Rows.
 
-    Strides and `spreads` are as for conv_sliding.plan; y's channels are neighbours. The
-    sums are (parts, columns, outer taps, source channels, taps, lanes).
+    Strides are in elements: batch, group, channel, *spatial. y's channels are
+    neighbours. The sums are (parts, columns, outer taps, source channels, taps, lanes).
     """
-    depthwise = taps.source_channels == taps.channels == 1
-    channels = taps.groups if depthwise else taps.channels
-    vectors = -(-channels // lanes)
-    columns = vectors if depthwise else taps.groups * vectors
-    axis, rows = taps.axes[-1], taps.axes[:-1]
-    tiles = row_tiles(axis, most)
-    slab_channels = lanes if depthwise else taps.source_channels
-    near = x_strides[2] == 1
-    placed = (near or spreads) and in_place(taps, tiles)
-    read = slab_channels
-    if placed:
-        read = taps.groups * taps.source_channels
-    blocks = cut(
-        replace(taps, groups=1),
-        x_strides,
-        y_strides,
-        "strided",
-        read,
-        (tiles.tiles, tiles.width),
-        target,
-    )
+    rows = Rows(taps, lanes, most, x_strides, spreads)
+    whole = rows.placed and rows.near
+    read = taps.groups * taps.source_channels if whole else rows.slab_channels
+    blocks = rows.blocks(1, read, y_strides, target)
     pixel_blocks = taps.batch * prod(blocks.counts)
-    most_parts = max(1, taps.batch * taps.pixels // PIXELS_A_PART)
-    whole = placed and near
-    together = columns if whole else 1 if depthwise else vectors
-    parts = min(pixel_blocks, most_parts, -(-CHUNKS // (columns // together)))
-    if whole and parts < CHUNKS:
-        together = -(-columns // min(columns, -(-CHUNKS // parts)))
-    shares = -(-columns // together)
-    row = len(axis.taps)
-    sums = MOST_SUMS[target.registers]
-    spread = next(
-        s
-        for s in range(max(1, min(taps.source_channels, sums // row)), 0, -1)
-        if taps.source_channels % s == 0
-    )
-    visits = taps.taps // row * (taps.source_channels // spread)
+    parts, together = _parts(rows, pixel_blocks, whole)
+    shares = -(-rows.columns // together)
+    inner = taps.source_channels
+    spread = _spread(inner, MOST_SUMS[target.registers] // rows.row)
+    visits = taps.taps // rows.row * (inner // spread)
+    width = rows.tiles.width
     kernel = SlidingGradient(
-        dtype=taps.dtype,
-        rank=len(taps.axes),
-        lanes=lanes,
-        width=tiles.width,
-        last_width=tiles.last_width,
-        tiles=min(tiles.tiles, 3),
-        step=axis.step,
-        offsets=tuple(offset - axis.first for offset in axis.offsets),
-        before=before(axis) if placed else 0,
-        after=after(axis) if placed else 0,
-        channels=channels,
-        source_channels=0 if depthwise else taps.source_channels,
-        channel_block=slab_channels,
-        pixel=x_strides[-1] if placed else slab_channels,
-        result_pixel=y_strides[-1],
-        layout="slabless" if placed else slab_layout(taps, x_strides, lanes),
-        border=axis.border,
+        **rows.facts(y_strides[-1]),
         spread=spread,
-        sets=min(-(-FEWEST_SUMS // (row * spread)), tiles.width),
-        asked=-(-tiles.width // visits) if placed and rows else 0,
-        near=near or not placed,
+        sets=min(-(-FEWEST_SUMS // (rows.row * spread)), width),
+        asked=-(-width // visits) if rows.placed and rows.outer else 0,
     )
-    strides = x_strides[3:] if placed else blocks.strides
-    tables = [valid_outputs(a, not placed).ravel() for a in rows]
-    row_sums = taps.source_channels * row * lanes
-    outer: list[int] = []
-    for number, a in enumerate(rows):
-        inside = prod(len(b.taps) for b in rows[number + 1 :])
-        table = sum(len(each) for each in tables[:number])
-        spacing = tap_spacing(a) * strides[number]
-        outer += [table, len(a.taps), spacing, inside * row_sums]
-    column_sums = prod(len(a.taps) for a in rows) * row_sums
-    numbers = (
+    table, starts = as_one(rows.tables(valid_outputs))
+    sums = (prod(len(a.taps) for a in rows.outer), inner, rows.row, lanes)
+    size = prod(sums)
+    numbers = [
         shares,
-        columns,
+        rows.columns,
         together,
         parts,
         pixel_blocks,
-        max(1, PIXELS // axis.count),
-        max(1, PIXELS // tiles.width),
+        max(1, PIXELS // taps.count[-1]),
+        max(1, PIXELS // width),
         x_strides[0],
         x_strides[2],
         y_strides[0],
-        0 if placed else blocks.slab_size,
-        tiles.tiles,
-        columns * column_sums,
-        column_sums,
-        *outer,
-        *blocks.axis_numbers,
-    )
-    offset = 0
-    if placed:
-        firsts = zip(taps.axes, x_strides[3:], strict=True)
-        offset = sum(a.first * stride for a, stride in firsts)
+        blocks.slab_size,
+        rows.tiles.tiles,
+        rows.columns * size,
+        size,
+    ]
+    for axis, start, stride in zip(rows.outer, starts, blocks.strides, strict=False):
+        size //= len(axis.taps)
+        numbers += [start, len(axis.taps), tap_spacing(axis) * stride, size]
     return Plan(
         kernel=kernel,
-        blocks=replace(
-            blocks,
-            runs=np.concatenate([*tables, np.zeros(0, np.int64)]),
-            source_offset=offset,
-            slab_size=0 if placed else blocks.slab_size,
-        ),
-        numbers=numbers,
+        blocks=replace(blocks, runs=table),
+        numbers=(*numbers, *blocks.axis_numbers),
         chunks=parts * shares,
-        sums_shape=(
-            parts,
-            columns,
-            taps.taps // row,
-            taps.source_channels,
-            row,
-            lanes,
-        ),
+        sums_shape=(parts, rows.columns, *sums),
     )
+
+
+def _parts(rows: Rows, pixel_blocks: int, whole: bool) -> tuple[int, int]:
+    """Into how many parts pixels are cut, and how many columns a chunk has: all of the
+    `whole` source's, if so there are chunks enough."""
+    together = rows.columns if whole else rows.together
+    pixels = rows.taps.batch * rows.taps.pixels
+    most = min(pixel_blocks, max(1, pixels // PIXELS_A_PART))
+    parts = min(most, -(-CHUNKS // (rows.columns // together)))
+    if whole and parts < CHUNKS:
+        together = -(-rows.columns // min(rows.columns, -(-CHUNKS // parts)))
+    return parts, together
+
+
+def _spread(channels: int, most: int) -> int:
+    """Source channels whose sums are in registers: at most `most`, and they divide
+    `channels`."""
+    fitting = range(max(1, min(channels, most)), 0, -1)
+    return next(s for s in fitting if channels % s == 0)
 
 
 def gather_sums(sums, kernel: SlidingGradient, w) -> None:
