@@ -18,6 +18,7 @@ those of LIBXSMM. Rows are cut into tiles that differ by at most one pixel.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -455,7 +456,7 @@ class Plan:
     source channels, blocks of channels, taps, source channels, channels).
     """
 
-    kernel: Direct
+    kernel: Any  # the facts of the code; they `build` it
     blocks: Blocks
     numbers: tuple[int, ...]
     result_offset: int

@@ -130,8 +130,8 @@ class Writer(Columns):
                 place = tile.index if facts.layout == "slabless" else tile.index - first
                 x = source + place * (facts.width * facts.step * facts.pixel)
                 y = result + tile.index * (facts.width * facts.result_pixel)
-                begin, end = self.columns
-                with e.loop("column", end, start=begin) as column:
+                begin, stop = self.columns
+                with e.loop("column", stop, start=begin) as column:
                     self.tile(column.index, span.width, x, y, meetings, valid)
 
     def tile(self, column: Value, width, source, result, meetings, valid) -> None:
@@ -176,6 +176,7 @@ class Writer(Columns):
     def taps(self, axis: int, source, weights, meetings, valid, totals) -> list:
         """Add the taps of the axes from `axis` on, and those within them."""
         e, facts, number = self.e, self.facts, self.number
+        steps: tuple[Value | int, Value | int]
         if axis < facts.rank - 1:
             steps = number[f"tap_stride{axis}"], number[f"weights_stride{axis}"]
             first, last = valid[axis]
@@ -183,10 +184,8 @@ class Writer(Columns):
         else:
             if not facts.source_channels:
                 return self.slide(source, weights, meetings, totals)
-            steps = (
-                self.channel_stride("source_channel"),
-                len(facts.offsets) * facts.lanes,
-            )
+            step = self.channel_stride("source_channel")
+            steps = step, len(facts.offsets) * facts.lanes
             first, last, name = e.zero("int64"), facts.source_channels, "channel"
 
         def some(first, last, totals) -> list:

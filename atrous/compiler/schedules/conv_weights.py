@@ -20,6 +20,7 @@ Registers: as conv_direct, spread × vectors sums, 4 × 6 on 32 registers.
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -311,7 +312,7 @@ class Plan:
     `sums_shape` is (parts, groups, blocks of source channels, and the kernel's own).
     """
 
-    kernel: WeightGradient
+    kernel: Any  # the facts of the code; they `build` it
     blocks: Blocks
     numbers: tuple[int, ...]
     chunks: int

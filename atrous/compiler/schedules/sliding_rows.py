@@ -55,7 +55,17 @@ class RowFacts:
 
 
 class Columns(BlockWriter):
-    """What the kernels of y, x and w share: chunks of columns, tiles of a row."""
+    """What the kernels of y, x and w share: chunks of columns, tiles of a row.
+
+    Of the chunk that is written: its first output on each axis (of the last: tile), how
+    many of them, its tiles and columns, and the strides of what it reads.
+    """
+
+    starts: list[Value]
+    lengths: list[Value]
+    tiles: tuple[Value, Value]
+    columns: tuple[Value, Value]
+    strides: list[Value]
 
     def column(self, column: Value) -> tuple[Value, Value]:
         """A column's first channel in the source, and in the result."""
