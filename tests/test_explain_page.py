@@ -347,6 +347,27 @@ def test_buttons_step_and_play(small):
     assert cursor(small) == stopped
 
 
+def test_products_lead_on_to_the_next_cell(show):
+    page = show(explanation(setting(1, 1, 1, 2), (4,)), "language=en")
+    run(page, "void (document.getElementById('pace').value = 'product')")
+    seen = []
+    for _ in range(5):
+        press(page, "#forward")
+        seen.append((*cursor(page)[1:], run(page, "atrous.state.product")))
+    assert seen == [(0, 0, 0), (0, 0, 1), (0, 0, None), (0, 1, 0), (0, 1, 1)]
+    for _ in range(2):
+        press(page, "#back")
+    assert (*cursor(page)[1:], run(page, "atrous.state.product")) == (0, 0, None)
+
+
+def test_an_example_stands_in_for_what_does_not_fit(small):
+    assert run(small, "document.getElementById('part').hidden") is True
+    press(small, "#kernel_size-0-less")
+    assert text(small, "#part") == (
+        "Small whole numbers stand in for what does not fit this setting: Weight."
+    )
+
+
 # ---------------------------------------------------------------- controls
 
 START = setting(2, 4, 4, 3)
@@ -476,10 +497,18 @@ def test_the_hash_holds_the_view(show):
     assert cursor(page) == ("output", 1, 1, 0)
 
 
-@pytest.mark.parametrize("fragment", ["k=x", "at=output.99.99.99", "k=0x0&n=-1", "%"])
+NONSENSE = [
+    *("k=x", "at=output.99.99.99", "k=0x0&n=-1", "%", "product=9999", "at=input.0"),
+    *("n=4096x4096&in=512&g=1", "rank=3&n=900x900x900", "p=3x3&m=reflect&rank=1"),
+    *("t=1&s=9x9&k=2x2&product=3&at=output.0.5.5", "at=input.0.5.5&product=2"),
+]
+
+
+@pytest.mark.parametrize("fragment", NONSENSE)
 def test_a_hash_that_makes_no_sense_does_no_harm(show, fragment):
     page = show(explanation(START, (6, 6)), fragment)
-    assert text(page, "#line").startswith("torch.nn.Conv2d(4, 4")
+    assert text(page, "#line").startswith("torch.nn.Conv")
+    keys(page, "\ue014", ".", "i", " ")
 
 
 def test_three_languages_say_the_same():

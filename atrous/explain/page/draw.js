@@ -7,7 +7,7 @@ const Draw = (() => {
     if (grid.side === "weight") {
       return { value: model.weight.at(Geometry.weightIndex(model.layer, grid.output, grid.channel, place)) };
     }
-    if (grid.side === "output") return { value: model.output(grid.channel, place) };
+    if (grid.side === "output") return { value: model.glance(grid.channel, place) };
     const { layer, size } = model;
     const ghost = place.some((one, axis) => one < 0 || one >= size[axis]);
     if (!ghost) return { value: model.input.at([grid.channel, ...place]), ghost };

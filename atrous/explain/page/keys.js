@@ -6,19 +6,27 @@ const Keys = (() => {
 
   const byProduct = () => document.getElementById("pace").value === "product" && State.cursor.side === "output";
 
+  let walked = ""; // the cell whose products have all been shown
+
   /** One step; the products of a cell lead on to the next cell. */
   function step(count) {
     if (!byProduct()) {
       State.step(count);
       return;
     }
-    const total = Stage.meeting.terms.length;
-    if (State.product === null && (count > 0) && started) State.step(1);
-    if (count > 0 && State.product === null && total) State.show(0);
-    else State.stepProduct(count);
-    started = true;
+    const here = () => JSON.stringify(State.cursor);
+    const { product } = State;
+    if (product === null && count > 0) {
+      if (walked === here()) State.step(1);
+      if (Stage.meeting.terms.length) State.show(0);
+      else walked = here(); // nothing is summed here: go on
+    } else if (product === 0 && count < 0) {
+      State.step(-1);
+    } else {
+      if (product === Stage.meeting.terms.length - 1) walked = here();
+      State.stepProduct(count);
+    }
   }
-  let started = false;
 
   function tick(now) {
     if (!playing) return;

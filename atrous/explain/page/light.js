@@ -99,7 +99,7 @@ const Light = (() => {
       pen.line([x, box.y + box.h, x, below], within);
       pen.line([grid.x, y, box.x, y], within);
       pen.line([box.x + box.w, y, right, y], within);
-      for (const line of [[x, grid.y - 6, x, grid.y - 1], [x, below + 1, x, below + 6], [grid.x - 6, y, grid.x - 1, y], [right + 1, y, right + 6, y]]) {
+      for (const line of [[x, grid.y - 4, x, grid.y - 1], [x, below + 1, x, below + 6], [grid.x - 6, y, grid.x - 1, y], [right + 1, y, right + 6, y]]) {
         pen.line(line, end);
       }
     }

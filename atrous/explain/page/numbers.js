@@ -2,11 +2,16 @@
 const Numbers = (() => {
   const product = (shape) => shape.reduce((total, count) => total * count, 1);
 
-  /** A tensor of which the page may hold a part, which begins at `first`. */
+  const STORED = 1 << 20; // an example's tensor with more cells is worked out, not stored
+  const GLANCE = 1 << 14; // products of one output cell that may be summed for each cell
+
+  /** A tensor of which the page may hold a part, which begins at `first`; without `data`
+   * its values follow from a rule. */
   class Tensor {
     constructor(whole, data, part = whole, first = whole.map(() => 0)) {
       Object.assign(this, { whole, data, part, first });
-      this.full = product(part) === product(whole);
+      this.complete = product(part) === product(whole);
+      if (!data) return;
       this.largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
       this.integers = data.every(Number.isInteger);
     }
@@ -19,7 +24,7 @@ const Numbers = (() => {
         if (place < 0 || place >= this.part[axis]) return NaN;
         flat = flat * this.part[axis] + place;
       }
-      return this.data[flat];
+      return this.data ? this.data[flat] : this.rule(flat);
     }
   }
 
@@ -33,11 +38,10 @@ const Numbers = (() => {
 
   /** As example.py: cell i holds (5·i + ⌊i/3⌋) mod (2·reach + 1) − reach. */
   function example(shape, reach) {
-    const data = new Float32Array(product(shape));
-    for (let i = 0; i < data.length; i++) {
-      data[i] = ((5 * i + Math.floor(i / 3)) % (2 * reach + 1)) - reach;
-    }
-    return new Tensor(shape, data);
+    const rule = (i) => ((5 * i + Math.floor(i / 3)) % (2 * reach + 1)) - reach;
+    const count = product(shape);
+    if (count <= STORED) return new Tensor(shape, Float32Array.from({ length: count }, (_, i) => rule(i)));
+    return Object.assign(new Tensor(shape, null), { rule, largest: reach, integers: true });
   }
 
   const sameShape = (a, b) => a.length === b.length && a.every((count, i) => count === b[i]);
@@ -52,9 +56,10 @@ const Numbers = (() => {
       this.input = fit(given.input, [layer.in_channels, ...size], 3);
       this.weight = fit(given.weight, Geometry.weightShape(layer), 2);
       this.bias = layer.bias ? fit(given.bias, [layer.out_channels], 1) : null;
-      this.real = this.input === given.input && this.weight === given.weight;
-      const own = JSON.stringify([layer, size]) === given.key;
-      this.given = own && this.real ? given.output : null;
+      // Which of the layer's own tensors did not fit, so that an example stands in.
+      this.madeUp = ["input", "weight", "bias"].filter((name) => given[name] && this[name] && this[name] !== given[name]);
+      const same = JSON.stringify([layer, size]) === given.key;
+      this.given = same && !this.madeUp.length ? given.output : null;
       this.sums = new Map();
     }
 
@@ -75,6 +80,18 @@ const Numbers = (() => {
       return Number.isNaN(known) ? this.value(channel, place) : known;
     }
 
+    /** The same for a picture of many cells: NaN where each would be a long sum. */
+    glance(channel, place) {
+      const known = this.given ? this.given.at([channel, ...place]) : NaN;
+      if (!Number.isNaN(known) || this.products > GLANCE) return known;
+      return this.value(channel, place);
+    }
+
+    /** How many products an output cell may have. */
+    get products() {
+      return Geometry.sees(this.layer, 0).length * product(this.layer.kernel_size);
+    }
+
     /** The sum of products plus bias, computed here; NaN where a number is not held. */
     value(channel, place) {
       const key = [channel, ...place].reduce((flat, i, axis) => (axis ? flat * this.out[axis - 1] + i : i), 0);
@@ -84,7 +101,7 @@ const Numbers = (() => {
 
     sum(channel, place) {
       const bias = this.bias ? this.bias.at([channel]) : 0;
-      if (!this.input.full || !this.weight.full) return this.partSum(channel, place, bias);
+      if (![this.input, this.weight].every((one) => one.complete && one.data)) return this.partSum(channel, place, bias);
       // The same pairs as `terms`, without an object for each: grids have many cells.
       const pairs = this.pairs(place);
       const [inputs, taps] = [product(this.size), product(this.layer.kernel_size)];

@@ -161,7 +161,7 @@ const Scene = (() => {
     const room = Math.max(12, Math.floor(across / 7));
     const most = stacked ? Math.min(room, 40) : Math.max(Math.floor(room / 2), room - Math.max(fw, ow));
     const shown = { fh: Math.min(fh, most), fw: Math.min(fw, most), oh: Math.min(oh, most), ow: Math.min(ow, most) };
-    const tall = width < 560 ? 620 : 680;
+    const tall = width < 560 ? 620 : clamp(window.innerHeight - 240, 660, 900);
     const likely = Math.min(26, across / (shown.fw + (stacked ? 0 : shown.ow)));
     const rows = (cells, count, share) => clamp(Math.floor((tall * share) / (cells * likely + HEAD)), 1, Math.min(count, 8));
     const inputs = rows(shown.fh, layer.in_channels, 1);

@@ -162,13 +162,15 @@ const Stage = (() => {
   function tellPart() {
     const note = document.getElementById("part");
     const { model } = State;
-    const held = [model.input, model.weight].every((tensor) => tensor.full);
+    const held = [model.input, model.weight].every((tensor) => tensor.complete);
     const parts = [];
     for (const [side, list, all] of [["inputs", scene.inputs, model.layer.in_channels], ["outputs", scene.outputs, model.layer.out_channels]]) {
       if (list.length < all) parts.push(Words.say(`part.${side}`, { shown: span(list), all }));
     }
     if (scene.cut) parts.push(Words.say("part.cut"));
     parts.push(...unread(model));
+    const names = { input: "view.input", weight: "sizes.weight", bias: "work.bias" };
+    if (model.madeUp.length) parts.push(Words.say("part.example", { names: model.madeUp.map((one) => Words.say(names[one])).join(", ") }));
     if (!held) parts.push(Words.say("part.held", { held: model.weight.part.join(" × "), whole: model.weight.whole.join(" × ") }));
     note.textContent = parts.join(" ");
     note.hidden = !parts.length;

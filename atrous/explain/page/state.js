@@ -172,7 +172,9 @@ const State = (() => {
     Object.assign(state, { layer, size });
     state.cursor = { side: side === "input" ? "input" : "output", channel: number(channel), position: position.map(number) };
     refresh();
-    state.product = parts.has("product") ? number(parts.get("product")) : null;
+    const { terms } = Draw.meeting(state);
+    const product = number(parts.get("product"));
+    state.product = parts.has("product") && state.cursor.side === "output" && product < terms.length ? product : null;
     state.language = parts.get("language");
     state.theme = parts.get("theme");
   }
