@@ -10,8 +10,8 @@ points and at infinity. With point aᵢ and Nᵢ = Π (aᵢ - aⱼ) over j ≠ i
 
     Aᵀ[j][i] = aᵢʲ     G[i][k] = aᵢᵏ / Nᵢ     Bᵀ[i] = coefficients of Π (x - aⱼ), j ≠ i
 
-The points decide the rounding error: 0, ±1, 1/2, -2 make two thirds of what 0, ±1, ±2
-make.
+The points decide the rounding error: 0, ±5/8, ±3/2 make half of what 0, ±1, ±2 make,
+and ±1/2, ±5/4 half of what 0, ±1, 1/2 make.
 
 At step s the taps k ≡ φ (mod s) are a filter at step 1 of the inputs ≡ φ; more than
 five taps are two such filters. Each has its own spots, and y is the sum of all: the
@@ -30,11 +30,11 @@ from ..emit import Emitter, Value
 #: The points beside infinity, by their number, in eighths.
 _EIGHTHS = {
     0: (),
-    2: (0, 8),
+    2: (8, -8),
     3: (0, 8, -8),
-    4: (0, 8, -8, 4),
+    4: (4, -4, 10, -10),
     5: (0, 5, -5, 12, -12),
-    6: (0, 4, -4, 8, -8, 16),
+    6: (3, -3, 7, -7, 14, -14),
     7: (0, 4, -4, 8, -8, 16, -16),
 }
 POINTS = {
