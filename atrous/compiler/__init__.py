@@ -50,6 +50,7 @@ _PLACES = {
     "resample": "resampling",
     "resample_gradient": "resampling",
     "remember": "launch",
+    "BORDERS": "spec",
     "ConvSpec": "spec",
     "PointwiseSpec": "spec",
     "ReduceSpec": "spec",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,7 +149,9 @@ def opened(
 ) -> Iterator[tuple[Any, str, str]]:
     """(the library's reader of `f`, its path, its name for errors)."""
     if not isinstance(f, (str, os.PathLike)):  # the library reads paths
-        with tempfile.TemporaryDirectory() as folder:
+        from tempfile import TemporaryDirectory  # takes long to load
+
+        with TemporaryDirectory() as folder:
             copy = Path(folder, "copy")
             with open(copy, "wb") as file:
                 shutil.copyfileobj(f, file)

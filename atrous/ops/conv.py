@@ -16,7 +16,6 @@ import numpy as np
 
 from .. import compiler, dtypes
 from ..autograd import link, needs_recording
-from ..compiler.spec import BORDERS, ConvSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
@@ -26,6 +25,7 @@ from .sizes import KERNEL, SPATIAL, at_least, by, per_axis
 
 if TYPE_CHECKING:
     from ..compiler.convolution import Convolution
+    from ..compiler.spec import ConvSpec
 
 __all__ = [
     "conv1d",
@@ -207,9 +207,9 @@ def _spec(
 ) -> ConvSpec:
     """The spec of a call, whose operands' types, ranks and dtypes are right."""
     rank = weight._array.ndim - 2
-    if border not in BORDERS:
+    if border not in compiler.BORDERS:
         raise ValueError(
-            f"{name}: padding_mode is one of {', '.join(map(repr, BORDERS))}, not"
+            f"{name}: padding_mode is one of {', '.join(map(repr, compiler.BORDERS))}, not"
             f" {border!r}."
         )
     check_channels(name, input, weight, bias, groups, transposed)
@@ -245,7 +245,7 @@ def _forward_spec(
             f" {by(padded)}.",
             *(input, weight, False),
         )
-    return ConvSpec(
+    return compiler.ConvSpec(
         solves="y",
         dtype=_computed_in(input.dtype),
         batch=input._array.shape[0],
@@ -291,7 +291,7 @@ def _transposed_spec(
         (before, after if e < s else after - e)
         for (before, after), e, s in zip(padding, extra, stride, strict=True)
     )
-    return ConvSpec(
+    return compiler.ConvSpec(
         solves="x",
         dtype=_computed_in(input.dtype),
         batch=input._array.shape[0],

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import compiler, dtypes
 from ..autograd import is_grad_enabled, record
-from ..compiler.spec import PoolSpec
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
 from .operands import evaluate
 from .sizes import SPATIAL, at_least, by, per_axis
+
+if TYPE_CHECKING:
+    from ..compiler.spec import PoolSpec
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -235,7 +238,7 @@ def _spec(
             f"{name}: pad should be at most half of effective kernel size, but got"
             f" pad={padding}, kernel_size={kernel} and dilation={dilation}."
         )
-    spec = PoolSpec(
+    spec = compiler.PoolSpec(
         kind,
         "float32",
         *_batch_and_channels(rank, input),
@@ -285,7 +288,7 @@ def _adaptive_spec(name, kind, rank, input, output_size) -> PoolSpec:
     wanted = per_axis(name, "output_size", wanted, rank)
     at_least(name, "output_size", wanted, 0)
     channels = _batch_and_channels(rank, input)
-    return PoolSpec(kind, "float32", *channels, size, adaptive=wanted)
+    return compiler.PoolSpec(kind, "float32", *channels, size, adaptive=wanted)
 
 
 # Gradient

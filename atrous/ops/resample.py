@@ -9,16 +9,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .. import compiler, dtypes
 from ..autograd import record
-from ..compiler.spec import ResampleSpec
 from ..tensor import Tensor
 from .arguments import check_tensor
 from .elementwise import X
 from .operands import evaluate
 from .pool import adaptive_average
 from .sizes import by
+
+if TYPE_CHECKING:
+    from ..compiler.spec import ResampleSpec
 
 MODES = [
     "nearest",
@@ -76,7 +79,7 @@ def interpolate(
         )
     # A size that cannot fit is refused here, before tables as long as it are made.
     compiler.empty((*input.shape[:2], *sizes), input._array.dtype)
-    spec = ResampleSpec(
+    spec = compiler.ResampleSpec(
         _FORMS.get(mode, mode), spatial, sizes, bool(align_corners), _steps(factors)
     )
     return _resampled(_NODES[mode].format(len(spatial)), input, spec)

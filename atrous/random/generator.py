@@ -4,13 +4,13 @@ NumPy's MT19937 supplies the raw 32-bit words; torch seeds it by `init_genrand` 
 reads every distribution from these words, so the same seed gives the same stream.
 """
 
-import hashlib
 import operator
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 
 import numpy as np
 
@@ -49,9 +49,21 @@ class Generator:
             )
         self.device = device
         self.lock = threading.RLock()
-        self._bits = np.random.MT19937(0)
-        self._seeder = np.random.RandomState(self._bits)
         self.manual_seed(DEFAULT_SEED)
+
+    # NumPy's random part takes long to load: it waits for the first draw.
+
+    @cached_property
+    def _bits(self) -> "np.random.MT19937":
+        """The words of the stream."""
+        bits = np.random.MT19937(0)
+        np.random.RandomState(bits).seed(self._seed & 0xFFFFFFFF)
+        return bits
+
+    @cached_property
+    def _seeder(self) -> "np.random.RandomState":
+        """What starts them anew."""
+        return np.random.RandomState(self._bits)
 
     def manual_seed(self, seed: int) -> "Generator":
         """Start the stream of `seed` (−2**63 … 2**64 − 1; −n means 2**64 − n).
@@ -61,7 +73,8 @@ class Generator:
         seed = checked_seed(seed)
         with self.lock:
             self._seed = seed
-            self._seeder.seed(seed & 0xFFFFFFFF)  # mt19937 takes 32 bits of it
+            if "_bits" in self.__dict__:
+                self._seeder.seed(seed & 0xFFFFFFFF)  # mt19937 takes 32 bits of it
             self._untouched = True
             self.cached_normal: float | None = None
         return self
@@ -143,7 +156,9 @@ class Generator:
         An integer seed has only 32 effective bits, in which the streams of a million
         samples would collide.
         """
-        digest = hashlib.blake2b(name, digest_size=32).digest()
+        from hashlib import blake2b  # OpenSSL comes with it
+
+        digest = blake2b(name, digest_size=32).digest()
         with self.lock:
             self._seeder.seed(np.frombuffer(digest, "<u4"))
             self._seed = int.from_bytes(digest[:8], "little")
