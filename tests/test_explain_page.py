@@ -135,11 +135,9 @@ def press(driver, selector):
     driver.execute_script("document.querySelector(arguments[0]).click()", selector)
 
 
-def point(driver, side, channel, position):
-    """Move the mouse over a cell of the picture."""
-    from selenium.webdriver import ActionChains
-
-    x, y = driver.execute_script(
+def cell_centre(driver, side, channel, position):
+    """Where in the window the middle of a cell is; the picture is scrolled into it."""
+    return driver.execute_script(
         """const [side, channel, place] = arguments;
         const grid = Stage.scene.grids.find(
             (one) => one.side === side && one.channel === channel && one.box(place));
@@ -147,13 +145,20 @@ def point(driver, side, channel, position):
         const stage = document.getElementById("stage");
         stage.scrollIntoView({ block: "start" });
         const { left, top } = stage.getBoundingClientRect();
-        return [left + x + w / 2, top + y + h / 2];""",
+        return [Math.round(left + x + w / 2), Math.round(top + y + h / 2)];""",
         side,
         channel,
         position,
     )
+
+
+def point(driver, side, channel, position):
+    """Move the mouse over a cell of the picture."""
+    from selenium.webdriver import ActionChains
+
+    x, y = cell_centre(driver, side, channel, position)
     actions = ActionChains(driver, duration=0)
-    actions.w3c_actions.pointer_action.move_to_location(round(x), round(y))
+    actions.w3c_actions.pointer_action.move_to_location(x, y)
     actions.perform()
 
 
@@ -329,6 +334,18 @@ def test_keys_step_through_cells_and_products(small):
     assert cursor(small)[0] == "input"
 
 
+def test_a_touch_points_and_a_drag_goes_on(small):
+    small.execute_script("document.getElementById('stage').scrollIntoView()")
+    at = lambda place: cell_centre(small, "output", 1, place)
+    for kind, place in (("Start", (1, 1)), ("Move", (1, 3)), ("End", None)):
+        points = [dict(zip("xy", at(place), strict=True))] if place else []
+        small.execute_cdp_cmd(
+            "Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points}
+        )
+        if place:
+            assert cursor(small) == ("output", 1, *place)
+
+
 def test_buttons_step_and_play(small):
     press(small, "#forward")
     assert cursor(small) == ("output", 0, 0, 1)
@@ -435,6 +452,20 @@ def test_the_slider_reaches_depthwise(show):
     )
     assert "groups=4" in text(page, "#line")
     assert text(page, "#matrix-note").startswith("Weight (4, 1, 3, 3) = (out, in /")
+
+
+def test_a_number_is_typed_and_tab_moves_on(show):
+    from selenium.webdriver import ActionChains
+
+    page = show(explanation(START, (6, 6)), "language=en")
+    run(page, "document.getElementById('kernel_size-0').select()")
+    ActionChains(page).send_keys("2", "\ue004").perform()
+    page.execute_async_script("setTimeout(arguments[0], 20)")
+    assert "kernel_size=2" in text(page, "#line")
+    assert run(page, "document.activeElement.id") == "kernel_size-0-more"
+    run(page, "document.getElementById('kernel_size-0-less').focus()")
+    press(page, "#kernel_size-0-less")  # to 1, its least: the number has the focus now
+    assert run(page, "document.activeElement.id") == "kernel_size-0"
 
 
 IMPOSSIBLE = [
@@ -556,6 +587,49 @@ def test_pictures_are_saved(small):
     data = base64.b64decode(picture)
     width, height = struct.unpack(">II", data[16:24])
     assert data[:4] == b"\x89PNG" and width > 800 and height > 400
+
+
+def test_the_line_is_copied(small):
+    press(small, "#copy")
+    small.execute_async_script("setTimeout(arguments[0], 50)")
+    assert text(small, "#copy") == "Copied"
+
+
+def test_a_stack_of_layers_is_a_table_that_opens_each(show):
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 1, 2, 2))
+    page = show(torch.summary(net, torch.zeros(1, 2, 8, 8)).explain(), "language=en")
+    rows = run(
+        page,
+        "[...document.querySelectorAll('#layer-table tbody tr')].map((row) =>"
+        " [...row.cells].slice(1, 4).map((cell) => cell.innerText))",
+    )
+    assert rows == [
+        ["1 × 4 × 6 × 6", "3 × 3", "76"],
+        ["1 × 4 × 6 × 6", "3 × 3", "0"],
+        ["1 × 1 × 12 × 12", "3 × 3", "17"],
+    ]
+    press(page, "#layer-table tr:nth-child(3) button")
+    line = "torch.nn.ConvTranspose2d(4, 1, kernel_size=2, stride=2)"
+    assert text(page, "#line") == line
+    assert run(page, "atrous.state.size") == [6, 6]
+    assert run(page, "document.querySelector('#layer-table .now').rowIndex") == 3
+
+
+def test_the_page_works_in_a_notebooks_frame(show, driver, tmp_path):
+    shown = explanation(START, (6, 6))
+    show(shown)
+    path = tmp_path / "notebook.html"
+    path.write_text(
+        f"<!DOCTYPE html><meta charset=utf-8>{shown._repr_html_()}", "utf-8"
+    )
+    driver.get(path.as_uri())
+    driver.switch_to.frame(0)
+    try:
+        press(driver, "#forward")
+        time.sleep(0.3)  # until the hash would be written
+        assert cursor(driver) == ("output", 0, 0, 1)
+    finally:
+        driver.switch_to.default_content()
 
 
 # ---------------------------------------------------------------- limits

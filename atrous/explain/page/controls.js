@@ -14,10 +14,13 @@ const Controls = (() => {
 
   /** All controls anew; the one in use keeps the focus. */
   function draw() {
-    const focus = document.activeElement?.id;
+    const focused = document.activeElement?.id;
     holder.replaceChildren(kind(), channels(), shape(), border(), groups());
     Words.fill(holder);
-    if (focus && holder.contains(document.getElementById(focus))) document.getElementById(focus).focus();
+    const again = focused ? document.getElementById(focused) : null;
+    // A button that has reached its end hands the focus to the number beside it.
+    const heir = again?.disabled ? again.parentElement.querySelector("input") : again;
+    if (heir && holder.contains(heir)) heir.focus();
     results();
   }
 
@@ -72,9 +75,10 @@ const Controls = (() => {
     input.setAttribute("aria-label", label);
     input.style.width = `${Math.max(30, 9 * String(value).length + 8)}px`;
     input.addEventListener("change", () => {
-      const next = Number(input.value);
-      if (input.value !== "" && Number.isFinite(next)) change(limits(next));
-      else input.value = value;
+      const next = input.value === "" ? NaN : Number(input.value);
+      if (!Number.isFinite(next)) input.value = value;
+      // Tab first moves on: the control that it reaches is known by then.
+      else setTimeout(() => change(limits(next)));
     });
     button("+", 1);
     return made;

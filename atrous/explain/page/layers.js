@@ -1,12 +1,12 @@
 /* A stack of layers: what each sees, holds and costs. */
 const Layers = (() => {
   const { element } = Work;
-  const UNITS = ["B", "KB", "MB", "GB", "TB"];
+  const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
   function bytes(count) {
     const power = Math.min(UNITS.length - 1, Math.floor(Math.log(Math.max(1, count)) / Math.log(1000)));
     const value = count / 1000 ** power;
-    return `${power && value < 100 ? value.toFixed(1) : Math.round(value)} ${UNITS[power]}`;
+    return `${power ? value.toFixed(1) : value} ${UNITS[power]}`;
   }
 
   /** 1 234 567: thousands apart by a thin space, in any language. */
