@@ -142,3 +142,20 @@ def test_long_sums_are_taken_in_parts(on):
     want = a.astype(float) @ b.astype(float)
     np.testing.assert_allclose(matrix.matmul(a, b, on), want, rtol=0, atol=1e-4)
     check(spec(1, 20, 24, (9, 8), (6, 6), (2, 1)), on)
+
+
+@pytest.mark.parametrize("on", TARGETS, ids=lambda t: t.name)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_of_few_rows(dtype, on):
+    """The right side is streamed where it lies dense, by rows or by columns."""
+    values = np.random.default_rng(0)
+    for m, k, n in ((1, 300, 129), (7, 260, 100), (20, 33, 41), (6, 1, 500)):
+        a = values.standard_normal((m, k)).astype(dtype)
+        b = values.standard_normal((k, n)).astype(dtype)
+        want = a.astype(np.longdouble) @ b.astype(np.longdouble)
+        bound = 20 * np.finfo(dtype).eps * np.abs(want).max()
+        lefts = a, a.T.copy().T, np.repeat(a, 2, 1)[:, ::2], a[::-1].copy()[::-1]
+        for left in lefts:
+            for right in (b, b.T.copy().T, np.repeat(b, 2, 1)[:, ::2]):
+                got = matrix.matmul(left, right, on)
+                np.testing.assert_allclose(got, want, rtol=0, atol=bound)

@@ -1,18 +1,21 @@
-"""Matrix products through the convolution's inner loop.
+"""Matrix products through the convolution's inner loops.
 
 A product is a convolution with one tap: rows are pixels, columns are channels. Stacked
-products are groups, or images where the right side is shared.
+products are groups, or images where the right side is shared. A product of few rows is
+one of few outputs: its right side is streamed, and never packed.
 """
 
 from math import prod
 
 import numpy as np
 
-from . import memory
+from . import cache, memory
 from .convolution import run_taps
 from .launch import address, remember
-from .recording import Recorder, Recording
+from .recording import Recorder, Recording, StandIn
+from .schedules.conv_streamed import CHUNKS, ROWS_A_PATCH
 from .schedules.conv_taps import Axis, Taps
+from .schedules.streamed_products import Dots, Spread, Tile
 from .target import Target, here, threads
 
 #: Below this many multiply-adds NumPy's own product costs less than our launch.
@@ -85,6 +88,10 @@ def _recorded(arrays: tuple[np.ndarray, ...], target: Target) -> Recording:
     recorder = Recorder(target)
     a, b, result = map(recorder.given, arrays)
     stack, m, n = result.shape
+    dense = b.flags.c_contiguous or b.mT.flags.c_contiguous
+    if stack == 1 and dense and m * ROWS_A_PATCH <= n:
+        _few_rows(a[0], b[0], result[0])
+        return recorder.recording()
     shared = b.shape[0] == 1
     taps = Taps(
         dtype=a.dtype.name,
@@ -100,3 +107,28 @@ def _recorded(arrays: tuple[np.ndarray, ...], target: Target) -> Recording:
     weights = b.mT[..., None]  # (groups, n, k, one tap)
     run_taps(taps, a, source, weights, None, result, wide)
     return recorder.recording()
+
+
+def _few_rows(a: StandIn, b: StandIn, result: StandIn) -> None:
+    """Record (m, k) @ (k, n), m few: b is read once, where it lies."""
+    recorder, (m, k), n = result.recorder, a.shape, b.shape[1]
+    dtype, target = result.dtype, recorder.target
+    if a.strides[1] != a.itemsize or a.strides[0] < 0:
+        rows = recorder.scratch(a.shape, dtype)
+        rows[...] = a
+        a = rows
+    tile, in_wider = Tile.of(dtype.name, m, target)
+    pitch = a.strides[0] // a.itemsize
+    if b.mT.flags.c_contiguous:  # result[p, o] = Σ b.mT[o, c] · a[p, c]
+        kernel: Dots | Spread = Dots(tile, bias=False, activation=None)
+        share = -(-n // (CHUNKS * tile.long)) * tile.long
+        chunks = -(-n // share)
+        pointers = (b, result, a, np.arange(m) * n, None)
+        most = target.l2 * 3 // 4 // (m * a.itemsize) // tile.columns
+        numbers = (k, pitch, m, in_wider, n, share, 1, max(1, most) * tile.columns)
+    else:  # result[p, c] = Σ b[o, c] · a[p, o]
+        kernel, chunks = Spread(tile), -(-n // tile.columns)
+        pointers = (b, a, result, np.arange(m) * pitch, None)
+        numbers = (n, n, m, in_wider, k, k, 1, n)
+    built = cache.kernel(("streamed", kernel), kernel.build, target)
+    recorder.launch(built, pointers, numbers, chunks)
