@@ -53,6 +53,11 @@ const Light = (() => {
     const [dx, dy] = [x2 - x1, y2 - y1];
     const far = Math.hypot(dx, dy);
     if (far < 2) return;
+    if (!strip) {
+      // From rim to rim: the numbers in the middle of the cells stay free.
+      const [ux, uy] = [(dx / far) * from.w * 0.32, (dy / far) * from.h * 0.32];
+      [x1, y1, x2, y2] = [x1 + ux, y1 + uy, x2 - ux, y2 - uy];
+    }
     const bend = strip ? Math.min(15, far * 0.25) : Math.min(26, far * 0.3);
     // Strips bend upwards, out of the way; planes to the left of the arrow's way.
     const [nx, ny] = dy === 0 ? [0, -1] : [dy / far, -dx / far];
@@ -202,15 +207,13 @@ const Light = (() => {
     weights(pen, state, scene, meeting);
     const strips = Boolean(scene.lane);
     if (strips) funnel(pen, state, scene, found, frames);
-    for (const { grid, cells, frame } of found) {
+    for (const { grid, cells } of found) {
       for (const { box, index } of cells) {
         const later = cursor.side === "output" && product !== null && index > product;
         if (grid.w >= 7) pen.rect(box.x + 0.75, box.y + 0.75, box.w - 1.5, box.h - 1.5,
           { stroke: ink, width: 1.5, radius: box.w >= 18 ? 3 : 0, alpha: later ? 0.25 : 0.9 });
         else pen.rect(box.x, box.y, box.w, box.h, { fill: accent, alpha: later ? 0.15 : 0.35 });
       }
-      const place = frames.get(grid.id) ?? frame;
-      pen.rect(place.x - 2, place.y - 2, place.w + 4, place.h + 4, { stroke: accent, width: 2, radius: 4 });
     }
     if (strips) slidingKernel(pen, state, scene, found, meeting);
     arrows(pen, state, found, meeting);
@@ -218,6 +221,10 @@ const Light = (() => {
     for (const { cells } of found) {
       const now = cursor.side === "output" && cells.find((one) => one.index === product);
       if (now) ring(pen, now.box, accent, 2.5);
+    }
+    for (const { grid, frame } of found) {
+      const place = frames.get(grid.id) ?? frame;
+      pen.rect(place.x - 2, place.y - 2, place.w + 4, place.h + 4, { stroke: accent, width: 2, radius: 4 });
     }
     for (const grid of scene.grids) {
       const box = grid.side === cursor.side && grid.channel === cursor.channel && grid.box(cursor.position);

@@ -3,7 +3,7 @@ const Work = (() => {
   const ALL = 64; // more products than this are shown a channel at a time
   const IN_LINE = 12; // more than this do not fit a line
   const MOST = 400;
-  let holder, parts;
+  let holder, parts, brief;
   const rows = [];
 
   function element(tag, name, parent, text) {
@@ -16,10 +16,12 @@ const Work = (() => {
 
   function start() {
     holder = document.getElementById("work");
+    brief = document.getElementById("brief");
     const head = element("div", "result", holder);
     const index = element("h2", "", head);
     const value = element("output", "", head);
     value.id = "value";
+    value.setAttribute("aria-live", "off"); // the picture speaks, where keys move it
     const equation = element("p", "equation", holder);
     const sentence = element("p", "note", holder);
     const scroll = element("div", "scroll", holder);
@@ -77,6 +79,8 @@ const Work = (() => {
   function draw() {
     if (State.cursor.side === "output") drawSum();
     else drawReach();
+    // Where the sum stands below the picture, what it comes to stands above it.
+    put(brief, `${parts.index.textContent} ${parts.value.className ? "→" : "="} ${parts.value.textContent}`);
   }
 
   function drawSum() {
