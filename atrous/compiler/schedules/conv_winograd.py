@@ -3,8 +3,8 @@
 Three taps on the last axes, at step 1: a tile of 4 × 4 results takes 36 products
 instead of 144, in one dimension 6 instead of 12. Depth is summed directly (see
 winograd_kernels), so that the error stays near the direct schedule's. The tile on each
-axis is 4 or, where that would mostly compute what nobody asks for, 2. With five taps
-2 × 2 results take 36 products instead of 100, in one dimension 4 take 8 instead of 20.
+axis is 4 or, where that would mostly compute what nobody asks for, less. With five taps
+2 × 2 results take 36 products instead of 100, in one dimension 3 take 7 instead of 15.
 At step 2 the even and the odd taps are two filters: 81 products instead of 144.
 Dilated taps make grids of outputs that do not meet, each a problem of its own.
 
@@ -41,8 +41,9 @@ CHUNKS = 8
 #: still has TILES_A_PART.
 PARTS = 4
 TILES_A_PART = 384
-#: The outputs of a tile along one axis, if its filters have more than one tap.
-TILES = 4, 2
+#: The outputs of a tile along one axis, if its filters have more than one tap, and the
+#: most spots of one filter.
+TILES, SPOTS = (4, 3, 2), 7
 #: Most taps of an axis, and of depth, which is summed directly.
 TAPS, DEPTH = 8, 5
 #: Most positions of one filter in a tile: larger ones save products, and lose digits;
@@ -203,11 +204,12 @@ def _weight_bytes(taps: Taps, tile: tuple[int, int]) -> int:
 def _tiles(taps: Taps) -> list[tuple[int, int]]:
     """The outputs that a tile may have on the two axes."""
     y, x = (_longest(axis) for axis in three_axes(taps)[1:])
+    down, across = (
+        [m for m in TILES if m + longest - 1 <= SPOTS] if longest > 1 else [1]
+        for longest in (y, x)
+    )
     tiles = [
-        (m, n)
-        for m in (TILES if y > 1 else (1,))
-        for n in (TILES if x > 1 else (1,))
-        if (m + y - 1) * (n + x - 1) <= POSITIONS
+        (m, n) for m in down for n in across if (m + y - 1) * (n + x - 1) <= POSITIONS
     ]
     return [tile for tile in tiles if _positions(taps, tile)[0] <= ALL_POSITIONS]
 

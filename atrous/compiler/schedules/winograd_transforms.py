@@ -35,7 +35,6 @@ _EIGHTHS = {
     4: (4, -4, 10, -10),
     5: (0, 5, -5, 12, -12),
     6: (3, -3, 7, -7, 14, -14),
-    7: (0, 4, -4, 8, -8, 16, -16),
 }
 POINTS = {
     number: tuple(Fraction(eighth, 8) for eighth in eighths)
