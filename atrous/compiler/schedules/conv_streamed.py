@@ -134,7 +134,7 @@ def solve(spec: ConvSpec, x, w, y, bias) -> None:
     shares = -(-spec.out_channels // share)
     terms = spec.in_channels * taps
     streamed = (w, y, patches, table.places, bias)
-    most = recorder.target.l2 * 3 // 4 // (count * patches.itemsize)
+    most = recorder.target.l2 // 2 // (count * patches.itemsize)
     block = max(1, most // tile.columns) * tile.columns
     sizes = (terms, row, count, in_wider, spec.out_channels, share, y_strides[1], block)
     if spec.solves == "y":
