@@ -10,6 +10,7 @@ holds logarithms of probabilities already.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -28,19 +29,20 @@ from .layout import (
     pieces,
 )
 from .normalising import HELD, lanes_along, row_walk
+from .pool import Step, replayer
 from .spec import LikelihoodSpec
 
 #: Σ loss, Σ weight, how many classes do not exist.
 Sums = tuple[float, float, float]
 
-#: Of axes in memory, from the outermost on; None is C's.
-Order = tuple[int, ...] | None
-
 #: Of a LikelihoodSpec: gradient, normalised, weighted, each, dtype.
 Options = tuple[bool, bool, bool, bool, str]
 
+#: What runs on arrays, in how many chunks, and the array of a gradient.
+Prepared = tuple[Callable[..., None], int, memory.Blank]
+
 #: Launches of problems met before, and in which order a gradient lies.
-_launches: dict[tuple, tuple[Launch, Order]] = {}
+_launches: dict[tuple, Prepared] = {}
 _NONE = np.zeros(1)
 
 
@@ -56,13 +58,15 @@ def likelihood(
         return _of_nothing(losses, classes, ignored)
     given = (x, classes) if losses is None else (x, classes, losses)
     options = False, normalised, weights is not None, each, dtype or dtype_name(x)
-    launch, _ = _launch(options, ignored, given)
-    sums = np.empty((launch.chunks, 3))
-    results = (sums,) if losses is None else (losses, sums)
-    launch((x, classes, _NONE if weights is None else weights), results)
-    if len(sums) > 1:
-        sums = sums.sum(axis=0, keepdims=True)
-    return losses, tuple(sums[0].tolist())
+    launch, chunks, _ = _launch(options, ignored, given)
+    sums = np.empty((chunks, 3))
+    weights = _NONE if weights is None else weights
+    if losses is None:
+        launch(x, classes, weights, sums)
+    else:
+        launch(x, classes, weights, losses, sums)
+    whole = sums[0] if chunks == 1 else sums.sum(axis=0)
+    return losses, tuple(whole.tolist())
 
 
 def likelihood_gradient(
@@ -76,10 +80,9 @@ def likelihood_gradient(
     if not x.size:
         return np.empty_like(x)
     options = True, normalised, weights is not None, False, dtype or dtype_name(x)
-    launch, order = _launch(options, ignored, (x, classes, grad))
-    out = memory.empty(x.shape, x.dtype, order)
-    weights = _NONE if weights is None else weights
-    launch((x, classes, weights, grad, divisor), (out,))
+    launch, _, blank = _launch(options, ignored, (x, classes, grad))
+    out = blank()
+    launch(x, classes, _NONE if weights is None else weights, grad, divisor, out)
     return out
 
 
@@ -90,8 +93,8 @@ def _of_nothing(losses, classes, ignored: int):
     return losses, (0.0, 0.0, float(np.count_nonzero(classes != ignored)))
 
 
-def _launch(options: Options, ignored: int, given) -> tuple[Launch, Order]:
-    """The launch, and the order in which a gradient lies, for arrays that lie so."""
+def _launch(options: Options, ignored: int, given) -> Prepared:
+    """The launch for arrays that lie so."""
     x, classes, *_ = given
     key = (
         options,
@@ -107,7 +110,7 @@ def _launch(options: Options, ignored: int, given) -> tuple[Launch, Order]:
     return found
 
 
-def _prepared(options: Options, ignored: int, given) -> tuple[Launch, Order]:
+def _prepared(options: Options, ignored: int, given) -> Prepared:
     x, classes, *_ = given
     gradient, *_ = options
     shape, places = x.shape, classes.shape
@@ -135,14 +138,14 @@ def _prepared(options: Options, ignored: int, given) -> tuple[Launch, Order]:
         tuple([row_walk(walk, along, held) for walk in walks]),
         held,
     )
-    launch = _laid(spec, kept, length, walks, ignored)
-    return launch, None if order == tuple(range(len(shape))) else order
+    launch, chunks = _laid(spec, kept, length, walks, ignored)
+    return launch, chunks, memory.Blank(shape, x.dtype, order)
 
 
 def _laid(
     spec: LikelihoodSpec, kept: Strides, length: int, walks, ignored: int
-) -> Launch:
-    """The launch over kept dimensions and an axis of this length."""
+) -> tuple[Callable[..., None], int]:
+    """The launch over kept dimensions and an axis of this length, and its chunks."""
     unit = 64 if spec.lanes_along == "kept" else 1
     lengths = blocks(kept, max(1, CHUNK // length), unit) if kept else ()
     sizes, lengths = (*kept, length), (*lengths, length)
@@ -150,7 +153,15 @@ def _laid(
     numbers = [*sizes, *lengths, *counts]
     for walk in walks:
         numbers += walk
-    return Launch(_kernel(spec), [*numbers, ignored], prod(counts))
+    numbers.append(ignored)
+    chunks = prod(counts)
+    if chunks == 1:  # where microseconds count, and threads do not
+        arrays = 6 if spec.gradient else 4 + spec.each
+        pointers = tuple([(i, i, 0) for i in range(arrays)])
+        step = Step(_kernel(spec), (*[0] * arrays, *numbers), pointers, chunks)
+        return replayer([step]), chunks
+    launch = Launch(_kernel(spec), numbers, chunks)
+    return (lambda *arrays: launch(arrays, ())), chunks
 
 
 def _kernel(spec: LikelihoodSpec) -> int:

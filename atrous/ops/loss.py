@@ -14,10 +14,11 @@ import math
 import numpy as np
 
 from .. import compiler, dtypes
-from ..autograd import is_grad_enabled, record
+from ..autograd import is_grad_enabled, link, needs_recording
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_float32
 from .softmax import log_softmax
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -41,6 +42,7 @@ def total(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
+@in_float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -84,6 +86,7 @@ def cross_entropy(
     )
 
 
+@in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -108,7 +111,7 @@ def _check_input(name: str, input: Tensor) -> None:
         raise NotImplementedError(
             f"{name}: not implemented for '{input.dtype.alias}' inputs."
         )
-    if not input.ndim:
+    if not input._array.shape:
         raise RuntimeError(f"{name}: the input needs an axis for the classes.")
 
 
@@ -175,7 +178,8 @@ def _likelihood(
     name, input, target, weight, ignore_index, reduction, normalise: bool
 ) -> Tensor:
     """-w_t · y_t, or -w_t · x_t where the input is normalised already."""
-    if input.ndim == 1:
+    array, kind = input._array, input.dtype
+    if array.ndim == 1:
         if target.ndim == 1 and target.shape[0] == 1:
             target = target.squeeze(0)
         if target.ndim:
@@ -191,36 +195,36 @@ def _likelihood(
         )
         return out.squeeze(0) if reduction == "none" else out
     _check_target(name, input, target, weight)
-    kind = input.dtype
-    classes = _Classes(target, weight, ignore_index, not normalise, reduction)
+    weights = None if weight is None else np.ascontiguousarray(weight._array)
     losses, (total, divisor, wrong) = compiler.likelihood(
-        *(input._array, target._array, classes.weights),
+        *(array, target._array, weights),
         ignored=ignore_index,
         normalised=not normalise,
         each=reduction == "none",
         dtype=kind.name,
     )
     if wrong:
-        _refuse_class(name, target._array, input.shape[1], ignore_index)
-    if losses is None:
-        classes.divisor = divisor if reduction == "mean" else 1.0
-        out = _number(total, classes.divisor, kind)
-    else:
-        out = Tensor._of(losses, kind)
-    node = "NllLossBackward0" if input.ndim == 2 else "NllLoss2DBackward0"
+        _refuse_class(name, target._array, array.shape[1], ignore_index)
+    if reduction != "mean":
+        divisor = 1.0
+    out = _number(total, divisor, kind) if losses is None else Tensor._of(losses, kind)
+    if not needs_recording((input,)):
+        return out
+    classes = _Classes(target._array, weights, ignore_index, not normalise, divisor)
+    node = "NllLossBackward0" if array.ndim == 2 else "NllLoss2DBackward0"
     saved = (input, target) if weight is None else (input, target, weight)
-    return record(out, node, (input,), classes.gradient, saved)
+    link(out, node, (input,), classes.gradient, saved)
+    return out
 
 
 class _Classes:
     """What the gradient of a likelihood needs beside the input and what arrives."""
 
-    __slots__ = ("divisor", "ignored", "normalised", "reduction", "target", "weights")
+    __slots__ = ("divisor", "ignored", "normalised", "target", "weights")
 
-    def __init__(self, target, weight, ignored: int, normalised: bool, reduction: str):
-        self.target, self.ignored = target._array, ignored
-        self.weights = None if weight is None else np.ascontiguousarray(weight._array)
-        self.normalised, self.reduction, self.divisor = normalised, reduction, 1.0
+    def __init__(self, target, weights, ignored: int, normalised: bool, divisor: float):
+        self.target, self.weights = target, weights
+        self.ignored, self.normalised, self.divisor = ignored, normalised, divisor
 
     def gradient(self, g: Tensor, x: Tensor, *_: Tensor):
         """w_t · (softmax(x) - one_hot) · g / divisor, in one pass."""
@@ -251,7 +255,7 @@ class _Classes:
             share = np.where(valid, weights[np.where(valid, met, 0)], 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(valid, share / self.divisor, 0).astype(wide)
-        if self.reduction == "none":
+        if g.ndim:
             g = g.unsqueeze(1)
         scale = g * Tensor._of(share)
         if self.normalised:
@@ -261,9 +265,10 @@ class _Classes:
 
 def _number(total: float, divisor: float, kind: dtypes.dtype) -> Tensor:
     """total / divisor, a tensor without axes."""
-    value = total / divisor if divisor else math.nan if not total else total * math.inf
-    out = Tensor._of(np.array(value, kind.compute))
-    return out if out.dtype is kind else out.to(kind)
+    value = total / divisor if divisor else total * math.inf if total else math.nan
+    if kind.compute is kind.storage:
+        return Tensor._of(np.array(value, kind.storage), kind)
+    return Tensor._of(np.array(value, kind.compute)).to(kind)
 
 
 def _refuse_class(name: str, target: np.ndarray, count: int, ignored: int) -> None:

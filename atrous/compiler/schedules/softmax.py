@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..elementary import exp, exp_below, log1p_above
+from ..elementary import exp, exp_below, exp_term, log1p_above
 from ..emit import Emitter, Kernel, Value
 from ..expression import register
 from ..spec import SoftmaxSpec
@@ -44,11 +44,14 @@ def greatest(e: Emitter, row: Row, dtype: str) -> Value:
 
 
 def exponentials(e: Emitter, row: Row, top: Value, power: Callable) -> Value:
-    """Σ power(x - top), in float64; of a held row as its elements are."""
+    """Σ exp(x - top), in float64; of a held row as its elements are, by the `power`
+    that its results are made with."""
 
     def term(x: Value, *_) -> Value:
-        value = power(e, x - lifted(e, x, top))
-        return value if isinstance(row, Held) else e.cast(value, "float64")
+        if isinstance(row, Held):
+            return power(e, x - top)
+        value = exp_term(e, x - lifted(e, x, top))
+        return e.cast(value, "float64")
 
     return row.total("float64", term, lambda a, b: a + b, 0.0)
 
