@@ -3,9 +3,15 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
   function lightUp() {
-    const theme = State.theme ?? (State.data.dark === null || State.data.dark === undefined
-      ? (dark.matches ? "dark" : "light")
-      : State.data.dark ? "dark" : "light");
+    const theme =
+      State.theme ??
+      (State.data.dark === null || State.data.dark === undefined
+        ? dark.matches
+          ? "dark"
+          : "light"
+        : State.data.dark
+          ? "dark"
+          : "light");
     document.documentElement.dataset.theme = theme === "dark" ? "dark" : "light";
     Cells.readPalette();
   }
@@ -13,7 +19,10 @@
   function speak() {
     Words.choose(State.language ?? Words.preferred());
     document.querySelectorAll("#languages button").forEach((button) => {
-      button.setAttribute("aria-pressed", String(button.dataset.language === Words.language));
+      button.setAttribute(
+        "aria-pressed",
+        String(button.dataset.language === Words.language),
+      );
     });
   }
 
@@ -48,7 +57,8 @@
     look();
     State.tell("setting");
   });
-  if (matchMedia("(max-width: 760px)").matches) document.getElementById("settings").open = false;
+  if (matchMedia("(max-width: 760px)").matches)
+    document.getElementById("settings").open = false;
 
   /** What a test or a curious reader may ask the page. */
   window.atrous = {
@@ -66,8 +76,12 @@
     values(name) {
       const { model } = State;
       if (name !== "output") return model[name] ? [...model[name].data] : null;
-      const cells = Geometry.product(model.out.map((count) => Geometry.range(0, count)));
-      return Geometry.range(0, model.layer.out_channels).flatMap((channel) => cells.map((place) => model.value(channel, place)));
+      const cells = Geometry.product(
+        model.out.map((count) => Geometry.range(0, count)),
+      );
+      return Geometry.range(0, model.layer.out_channels).flatMap((channel) =>
+        cells.map((place) => model.value(channel, place)),
+      );
     },
   };
 })();

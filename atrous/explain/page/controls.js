@@ -1,8 +1,20 @@
 /* Every parameter is a control; what follows from them stands beside: sizes, counts. */
 const Controls = (() => {
   const { element } = Work;
-  const PER_AXIS = [["kernel_size", 1], ["stride", 1], ["dilation", 1], ["padding", 0], ["output_padding", 0]];
-  const linked = new Set(["kernel_size", "stride", "dilation", "padding", "output_padding"]);
+  const PER_AXIS = [
+    ["kernel_size", 1],
+    ["stride", 1],
+    ["dilation", 1],
+    ["padding", 0],
+    ["output_padding", 0],
+  ];
+  const linked = new Set([
+    "kernel_size",
+    "stride",
+    "dilation",
+    "padding",
+    "output_padding",
+  ]);
   let holder;
 
   function start() {
@@ -71,7 +83,13 @@ const Controls = (() => {
     };
     button("−", -1);
     const input = element("input", "", made);
-    Object.assign(input, { type: "number", id, min: least, value, inputMode: "numeric" });
+    Object.assign(input, {
+      type: "number",
+      id,
+      min: least,
+      value,
+      inputMode: "numeric",
+    });
     input.setAttribute("aria-label", label);
     input.style.width = `${Math.max(30, 9 * String(value).length + 8)}px`;
     input.addEventListener("change", () => {
@@ -88,19 +106,44 @@ const Controls = (() => {
 
   function kind() {
     const { layer } = State;
-    const ranks = choice("rank", [1, 2, 3].map((rank) => ({ value: rank, text: `${rank}d` })), layer.rank, (rank) => {
-      if (rank === layer.rank) return;
-      State.set(rank === State.first.layer.rank ? { layer: State.first.layer, size: State.first.size } : Settings.ofRank(State, rank));
-    });
-    const ways = choice("transposed", [{ value: false, text: "Conv" }, { value: true, text: "ConvTranspose" }], layer.transposed,
-      (transposed) => set({ transposed }));
+    const ranks = choice(
+      "rank",
+      [1, 2, 3].map((rank) => ({ value: rank, text: `${rank}d` })),
+      layer.rank,
+      (rank) => {
+        if (rank === layer.rank) return;
+        State.set(
+          rank === State.first.layer.rank
+            ? { layer: State.first.layer, size: State.first.size }
+            : Settings.ofRank(State, rank),
+        );
+      },
+    );
+    const ways = choice(
+      "transposed",
+      [
+        { value: false, text: "Conv" },
+        { value: true, text: "ConvTranspose" },
+      ],
+      layer.transposed,
+      (transposed) => set({ transposed }),
+    );
     return fieldset("settings.kind", element("div", "pair"), ways, ranks);
   }
 
   function channels() {
     const { layer } = State;
-    const one = (name) => row(name, number(name, name, layer[name], 1, (value) => set({ [name]: value })));
-    return fieldset("settings.channels", one("in_channels"), one("out_channels"), axes("size", 1));
+    const one = (name) =>
+      row(
+        name,
+        number(name, name, layer[name], 1, (value) => set({ [name]: value })),
+      );
+    return fieldset(
+      "settings.channels",
+      one("in_channels"),
+      one("out_channels"),
+      axes("size", 1),
+    );
   }
 
   /** A number for each axis, or one for all of them while they are linked. */
@@ -117,10 +160,16 @@ const Controls = (() => {
       else set({ [name]: next });
     };
     const fields = shown.map((axis) => {
-      const label = together || layer.rank === 1 ? name : `${name} ${Words.say(`axis.${names[axis]}`)}`;
-      return number(`${name}-${axis}`, label, values[axis], least, (value) => take(axis, value));
+      const label =
+        together || layer.rank === 1
+          ? name
+          : `${name} ${Words.say(`axis.${names[axis]}`)}`;
+      return number(`${name}-${axis}`, label, values[axis], least, (value) =>
+        take(axis, value),
+      );
     });
-    const link = layer.rank > 1 && name !== "size" ? linkButton(name, equal, values) : null;
+    const link =
+      layer.rank > 1 && name !== "size" ? linkButton(name, equal, values) : null;
     const made = row(name, ...fields, link);
     made.classList.toggle("spread", shown.length > 1);
     return made;
@@ -147,25 +196,57 @@ const Controls = (() => {
     return button;
   }
 
-  const shape = () => fieldset("settings.kernel", ...PER_AXIS.slice(0, 3).map(([name, least]) => axes(name, least)));
+  const shape = () =>
+    fieldset(
+      "settings.kernel",
+      ...PER_AXIS.slice(0, 3).map(([name, least]) => axes(name, least)),
+    );
 
   function border() {
     const { layer } = State;
     const word = typeof layer.padding === "string" ? layer.padding : "number";
     const zeros = layer.kernel_size.map(() => 0);
-    const kinds = choice("padding-kind", [{ value: "number", say: "settings.number" }, { value: "same", text: "same" }, { value: "valid", text: "valid" }],
-      word, (value) => set({ padding: value === "number" ? (word === "number" ? layer.padding : zeros) : value }));
-    const modes = choice("padding_mode", Settings.MODES.map((mode) => ({ value: mode, text: mode })), layer.padding_mode,
-      (mode) => set({ padding_mode: mode }));
+    const kinds = choice(
+      "padding-kind",
+      [
+        { value: "number", say: "settings.number" },
+        { value: "same", text: "same" },
+        { value: "valid", text: "valid" },
+      ],
+      word,
+      (value) =>
+        set({
+          padding:
+            value === "number" ? (word === "number" ? layer.padding : zeros) : value,
+        }),
+    );
+    const modes = choice(
+      "padding_mode",
+      Settings.MODES.map((mode) => ({ value: mode, text: mode })),
+      layer.padding_mode,
+      (mode) => set({ padding_mode: mode }),
+    );
     modes.classList.add("wrap");
-    return fieldset("settings.border", kinds, word === "number" ? axes("padding", 0) : null, element("div", "apart"), modes,
-      layer.transposed ? axes("output_padding", 0) : null);
+    return fieldset(
+      "settings.border",
+      kinds,
+      word === "number" ? axes("padding", 0) : null,
+      element("div", "apart"),
+      modes,
+      layer.transposed ? axes("output_padding", 0) : null,
+    );
   }
 
   function groups() {
     const { layer } = State;
     const slider = element("input", "slider");
-    Object.assign(slider, { type: "range", id: "groups-slider", min: 1, max: Math.max(layer.in_channels, layer.groups), value: layer.groups });
+    Object.assign(slider, {
+      type: "range",
+      id: "groups-slider",
+      min: 1,
+      max: Math.max(layer.in_channels, layer.groups),
+      value: layer.groups,
+    });
     slider.setAttribute("aria-label", "groups");
     slider.disabled = layer.in_channels === 1 && layer.groups === 1;
     slider.addEventListener("change", () => set({ groups: Number(slider.value) }));
@@ -178,8 +259,16 @@ const Controls = (() => {
     box.addEventListener("change", () => set({ bias: box.checked }));
     element("span", "", bias).dataset.say = "settings.bias";
     element("code", "", bias, "bias");
-    return fieldset("settings.groupsTitle",
-      row("groups", number("groups", "groups", layer.groups, 1, (value) => set({ groups: value }))), slider, ends, bias);
+    return fieldset(
+      "settings.groupsTitle",
+      row(
+        "groups",
+        number("groups", "groups", layer.groups, 1, (value) => set({ groups: value })),
+      ),
+      slider,
+      ends,
+      bias,
+    );
   }
 
   /** The line of code, the size formula with its numbers, the counts; or what is wrong. */
@@ -188,18 +277,21 @@ const Controls = (() => {
     document.getElementById("line").textContent = Settings.line(layer);
     document.getElementById("title").textContent = Settings.name(layer);
     const named = State.data.title;
-    const own = layer === State.first.layer && named && !named.startsWith("Conv") ? named : "";
+    const own =
+      layer === State.first.layer && named && !named.startsWith("Conv") ? named : "";
     document.getElementById("label").textContent = own;
     document.title = [own, Settings.name(layer), "Atrous"].filter(Boolean).join(" · ");
     document.getElementById("code").classList.toggle("wrong-code", Boolean(fault));
     const formula = document.getElementById("formula");
-    formula.replaceChildren(...(formulas(layer, size).map(([axis, text, sum]) => {
-      const line = element("p", "");
-      element("span", "axis", line, layer.rank > 1 ? Words.say(`axis.${axis}`) : "");
-      element("span", "", line, `${text} = `);
-      element("strong", sum < 1 ? "wrong" : "", line, Numbers.write(sum, 0));
-      return line;
-    })));
+    formula.replaceChildren(
+      ...formulas(layer, size).map(([axis, text, sum]) => {
+        const line = element("p", "");
+        element("span", "axis", line, layer.rank > 1 ? Words.say(`axis.${axis}`) : "");
+        element("span", "", line, `${text} = `);
+        element("strong", sum < 1 ? "wrong" : "", line, Numbers.write(sum, 0));
+        return line;
+      }),
+    );
     counts(layer, fault);
     explain(fault);
   }
@@ -209,11 +301,19 @@ const Controls = (() => {
     return size.map((cells, axis) => {
       const [before, after] = Geometry.border(layer, axis);
       const edge = before === after ? `2·${before}` : `(${before} + ${after})`;
-      const [k, d, s] = [layer.kernel_size[axis], layer.dilation[axis], layer.stride[axis]];
+      const [k, d, s] = [
+        layer.kernel_size[axis],
+        layer.dilation[axis],
+        layer.stride[axis],
+      ];
       const text = layer.transposed
         ? `(${cells} − 1)·${s} − ${edge} + ${d}·(${k} − 1) + ${layer.output_padding[axis]} + 1`
         : `⌊(${cells} + ${edge} − ${d}·(${k} − 1) − 1)/${s}⌋ + 1`;
-      return [Geometry.axisNames(layer.rank)[axis], text, Geometry.outAlong(layer, axis, cells)];
+      return [
+        Geometry.axisNames(layer.rank)[axis],
+        text,
+        Geometry.outAlong(layer, axis, cells),
+      ];
     });
   }
 
@@ -231,16 +331,21 @@ const Controls = (() => {
     const facts = [
       ["sizes.output", [layer.out_channels, ...out].join(" × ")],
       ["sizes.weight", `(${Geometry.weightShape(layer).join(", ")})`],
-      ["sizes.parameters", Layers.group(weights + (layer.bias ? layer.out_channels : 0))],
+      [
+        "sizes.parameters",
+        Layers.group(weights + (layer.bias ? layer.out_channels : 0)),
+      ],
       ["sizes.operations", Layers.group(products)],
       ["sizes.memory", Layers.bytes(4 * layer.out_channels * cells)],
     ];
-    list.replaceChildren(...facts.map(([key, value]) => {
-      const pair = element("div", "");
-      element("dt", "", pair, Words.say(key));
-      element("dd", "", pair, value);
-      return pair;
-    }));
+    list.replaceChildren(
+      ...facts.map(([key, value]) => {
+        const pair = element("div", "");
+        element("dt", "", pair, Words.say(key));
+        element("dd", "", pair, value);
+        return pair;
+      }),
+    );
   }
 
   /** What cannot work, why, and the smallest changes that help, each one press away. */
@@ -257,18 +362,27 @@ const Controls = (() => {
     for (const changes of Repair.repairs(State.layer, State.size)) {
       const button = element("button", "", list, wording(changes));
       button.type = "button";
-      button.addEventListener("click", () => State.set(changes.reduce(Repair.apply, State)));
+      button.addEventListener("click", () =>
+        State.set(changes.reduce(Repair.apply, State)),
+      );
     }
   }
 
   /** padding 0 → 1: one text for changes of one parameter on several axes. */
   function wording(changes) {
-    const after = changes.reduce(Repair.apply, { layer: State.layer, size: State.size });
-    return [...new Set(changes.map((one) => one.name))].map((name) => {
-      const [from, to] = [State, after].map((one) => (name === "size" ? one.size : one.layer[name]));
-      const label = name === "size" ? Words.say("settings.size") : name;
-      return `${label} ${Settings.python(from)} → ${Settings.python(to)}`;
-    }).join(", ");
+    const after = changes.reduce(Repair.apply, {
+      layer: State.layer,
+      size: State.size,
+    });
+    return [...new Set(changes.map((one) => one.name))]
+      .map((name) => {
+        const [from, to] = [State, after].map((one) =>
+          name === "size" ? one.size : one.layer[name],
+        );
+        const label = name === "size" ? Words.say("settings.size") : name;
+        return `${label} ${Settings.python(from)} → ${Settings.python(to)}`;
+      })
+      .join(", ");
   }
 
   return { start, formulas };

@@ -12,7 +12,8 @@ const Geometry = (() => {
   const axisNames = (rank) => AXES.slice(3 - rank);
 
   /** Cells from the first tap of the kernel to its last, both counted. */
-  const span = (layer, axis) => layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1;
+  const span = (layer, axis) =>
+    layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1;
 
   /** Cells added before and after an axis. */
   function border(layer, axis) {
@@ -30,10 +31,13 @@ const Geometry = (() => {
       const grown = (cells - 1) * layer.stride[axis] - before - after;
       return grown + span(layer, axis) + layer.output_padding[axis];
     }
-    return Math.floor((cells + before + after - span(layer, axis)) / layer.stride[axis]) + 1;
+    return (
+      Math.floor((cells + before + after - span(layer, axis)) / layer.stride[axis]) + 1
+    );
   }
 
-  const outputSize = (layer, size) => size.map((cells, axis) => outAlong(layer, axis, cells));
+  const outputSize = (layer, size) =>
+    size.map((cells, axis) => outAlong(layer, axis, cells));
 
   function weightShape(layer) {
     const ends = [layer.out_channels, layer.in_channels];
@@ -52,23 +56,31 @@ const Geometry = (() => {
   /** The input channels that an output channel is made of. */
   function sees(layer, output) {
     const inputs = layer.in_channels / layer.groups;
-    return range(Math.floor(output / (layer.out_channels / layer.groups)) * inputs, inputs);
+    return range(
+      Math.floor(output / (layer.out_channels / layer.groups)) * inputs,
+      inputs,
+    );
   }
 
   /** The output channels that an input channel goes into. */
   function reaches(layer, input) {
     const outputs = layer.out_channels / layer.groups;
-    return range(Math.floor(input / (layer.in_channels / layer.groups)) * outputs, outputs);
+    return range(
+      Math.floor(input / (layer.in_channels / layer.groups)) * outputs,
+      outputs,
+    );
   }
 
   /** Do two channels meet? */
   const joins = (layer, output, input) =>
-    Math.floor(output / (layer.out_channels / layer.groups)) === Math.floor(input / (layer.in_channels / layer.groups));
+    Math.floor(output / (layer.out_channels / layer.groups)) ===
+    Math.floor(input / (layer.in_channels / layer.groups));
 
   /** Where a cell of an axis comes from; −1 is a zero. */
   function source(position, cells, mode) {
     if (position >= 0 && position < cells) return position;
-    if (mode === "reflect") return position < 0 ? -position : 2 * (cells - 1) - position;
+    if (mode === "reflect")
+      return position < 0 ? -position : 2 * (cells - 1) - position;
     if (mode === "replicate") return position < 0 ? 0 : cells - 1;
     if (mode === "circular") return ((position % cells) + cells) % cells;
     return -1;
@@ -86,7 +98,11 @@ const Geometry = (() => {
         position = (output + before - tap * hole) / step;
         if (!Number.isInteger(position)) continue;
       }
-      meetings.push({ tap, position, source: source(position, cells, layer.padding_mode) });
+      meetings.push({
+        tap,
+        position,
+        source: source(position, cells, layer.padding_mode),
+      });
     }
     return meetings;
   }
@@ -96,13 +112,18 @@ const Geometry = (() => {
     const [low, high] = frame(layer, axis, cells);
     const mode = layer.padding_mode;
     const found = new Set([place]);
-    if (mode === "reflect") [-place, 2 * (cells - 1) - place].forEach((p) => found.add(p));
-    if (mode === "circular") [place - cells, place + cells].forEach((p) => found.add(p));
-    if (mode === "replicate" && place === 0) range(low, -low).forEach((p) => found.add(p));
+    if (mode === "reflect")
+      [-place, 2 * (cells - 1) - place].forEach((p) => found.add(p));
+    if (mode === "circular")
+      [place - cells, place + cells].forEach((p) => found.add(p));
+    if (mode === "replicate" && place === 0)
+      range(low, -low).forEach((p) => found.add(p));
     if (mode === "replicate" && place === cells - 1) {
       range(cells, high - cells).forEach((p) => found.add(p));
     }
-    return [...found].filter((p) => p === place || (p >= low && p < high && (p < 0 || p >= cells)));
+    return [...found].filter(
+      (p) => p === place || (p >= low && p < high && (p < 0 || p >= cells)),
+    );
   }
 
   /** The reverse along one axis: {output, tap, position} that read cell `place`. */
@@ -135,17 +156,25 @@ const Geometry = (() => {
     const last = outAlong(layer, axis, cells) - 1 + before;
     const first = before - (span(layer, axis) - 1);
     const low = Math.ceil(first / layer.stride[axis]);
-    return [Math.min(low, 0), Math.max(Math.floor(last / layer.stride[axis]) + 1, cells)];
+    return [
+      Math.min(low, 0),
+      Math.max(Math.floor(last / layer.stride[axis]) + 1, cells),
+    ];
   }
 
   /** All combinations, the last list running fastest. */
   function product(lists) {
-    return lists.reduce((rows, list) => rows.flatMap((row) => list.map((one) => [...row, one])), [[]]);
+    return lists.reduce(
+      (rows, list) => rows.flatMap((row) => list.map((one) => [...row, one])),
+      [[]],
+    );
   }
 
   /** The taps of an output position, apart from channels: {tap, position, source}. */
   function window(layer, size, place) {
-    return product(size.map((cells, axis) => along(layer, axis, place[axis], cells))).map((row) => {
+    return product(
+      size.map((cells, axis) => along(layer, axis, place[axis], cells)),
+    ).map((row) => {
       const origin = row.map((one) => one.source);
       return {
         tap: row.map((one) => one.tap),
@@ -177,14 +206,38 @@ const Geometry = (() => {
         channel: output,
         position: row.map((one) => one.output),
         through: row.map((one) => one.position),
-        weight: weightIndex(layer, output, channel, row.map((one) => one.tap)),
+        weight: weightIndex(
+          layer,
+          output,
+          channel,
+          row.map((one) => one.tap),
+        ),
       })),
     );
   }
 
   /** Does any output read this position of an axis? */
-  const isRead = (layer, axis, place, cells) => backAlong(layer, axis, place, cells).length > 0;
+  const isRead = (layer, axis, place, cells) =>
+    backAlong(layer, axis, place, cells).length > 0;
 
-  return { axisNames, span, border, outAlong, outputSize, weightShape, weightIndex, sees, reaches, joins,
-    source, frame, window, taps, touches, isRead, product, range };
+  return {
+    axisNames,
+    span,
+    border,
+    outAlong,
+    outputSize,
+    weightShape,
+    weightIndex,
+    sees,
+    reaches,
+    joins,
+    source,
+    frame,
+    window,
+    taps,
+    touches,
+    isRead,
+    product,
+    range,
+  };
 })();

@@ -4,7 +4,9 @@ const Keys = (() => {
   let playing = false;
   let last = 0;
 
-  const byProduct = () => document.getElementById("pace").value === "product" && State.cursor.side === "output";
+  const byProduct = () =>
+    document.getElementById("pace").value === "product" &&
+    State.cursor.side === "output";
 
   let walked = ""; // the cell whose products have all been shown
 
@@ -57,8 +59,13 @@ const Keys = (() => {
     ArrowDown: () => vertical(1),
     PageUp: () => State.move(State.layer.rank === 3 ? 1 : CHANNEL, -1),
     PageDown: () => State.move(State.layer.rank === 3 ? 1 : CHANNEL, 1),
-    Home: () => State.point({ ...State.cursor, position: State.cursor.position.map(() => 0) }),
-    End: () => State.point({ ...State.cursor, position: State.shapeOf(State.cursor.side).slice(1) }),
+    Home: () =>
+      State.point({ ...State.cursor, position: State.cursor.position.map(() => 0) }),
+    End: () =>
+      State.point({
+        ...State.cursor,
+        position: State.shapeOf(State.cursor.side).slice(1),
+      }),
     "[": () => State.move(CHANNEL, -1),
     "]": () => State.move(CHANNEL, 1),
     ",": () => State.stepProduct(-1),
@@ -70,7 +77,8 @@ const Keys = (() => {
   };
 
   /** Up and down: a row; in strips, a channel. */
-  const vertical = (count) => State.move(State.model.layer.rank === 1 ? CHANNEL : -2, count);
+  const vertical = (count) =>
+    State.move(State.model.layer.rank === 1 ? CHANNEL : -2, count);
 
   /** From the output to the input and back: to the middle of what is lit. */
   function swap() {
@@ -79,7 +87,11 @@ const Keys = (() => {
     const key = side === "input" ? "source" : "position";
     const cells = terms.filter((one) => one[key]);
     const one = cells[Math.floor(cells.length / 2)];
-    State.point(one ? { side, channel: one.channel, position: one[key] } : { side, channel: 0, position: [] });
+    State.point(
+      one
+        ? { side, channel: one.channel, position: one[key] }
+        : { side, channel: 0, position: [] },
+    );
   }
 
   function start() {
@@ -91,13 +103,23 @@ const Keys = (() => {
       State.pinned = event.key === "Escape" ? State.pinned : true;
       move();
     });
-    document.getElementById("back").addEventListener("click", () => { State.pinned = true; step(-1); });
-    document.getElementById("forward").addEventListener("click", () => { State.pinned = true; step(1); });
-    document.getElementById("play").addEventListener("click", () => { State.pinned = true; play(); });
+    document.getElementById("back").addEventListener("click", () => {
+      State.pinned = true;
+      step(-1);
+    });
+    document.getElementById("forward").addEventListener("click", () => {
+      State.pinned = true;
+      step(1);
+    });
+    document.getElementById("play").addEventListener("click", () => {
+      State.pinned = true;
+      play();
+    });
     const channel = document.getElementById("channel");
     channel.addEventListener("change", () => {
       State.inputChannel = Number(channel.value);
-      if (State.cursor.side === "input") State.point({ ...State.cursor, channel: State.inputChannel });
+      if (State.cursor.side === "input")
+        State.point({ ...State.cursor, channel: State.inputChannel });
       else State.tell("cursor");
     });
     for (const event of ["setting", "cursor", "look"]) State.on(event, follow);
@@ -111,12 +133,17 @@ const Keys = (() => {
     const choice = document.getElementById("channel-choice");
     choice.hidden = layer.rank < 3 && layer.in_channels <= 8;
     if (choice.hidden) return;
-    const seen = State.cursor.side === "output" ? Geometry.sees(layer, State.cursor.channel) : Geometry.range(0, layer.in_channels);
+    const seen =
+      State.cursor.side === "output"
+        ? Geometry.sees(layer, State.cursor.channel)
+        : Geometry.range(0, layer.in_channels);
     const select = document.getElementById("channel");
     const wanted = seen.join();
     if (select.dataset.wanted !== wanted) {
       select.dataset.wanted = wanted;
-      select.replaceChildren(...seen.map((one) => new Option(String(one), String(one))));
+      select.replaceChildren(
+        ...seen.map((one) => new Option(String(one), String(one))),
+      );
     }
     select.value = String(State.inputChannel);
   }

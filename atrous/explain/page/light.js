@@ -12,7 +12,8 @@ const Light = (() => {
         const box = one.channel === grid.channel ? grid.box(one.place) : null;
         if (box) cells.push({ box, index });
       });
-      if (cells.length) found.push({ grid, cells, frame: around(cells.map((one) => one.box)) });
+      if (cells.length)
+        found.push({ grid, cells, frame: around(cells.map((one) => one.box)) });
     }
     return found;
   }
@@ -20,7 +21,12 @@ const Light = (() => {
   function around(boxes) {
     const x = Math.min(...boxes.map((box) => box.x));
     const y = Math.min(...boxes.map((box) => box.y));
-    return { x, y, w: Math.max(...boxes.map((box) => box.x + box.w)) - x, h: Math.max(...boxes.map((box) => box.y + box.h)) - y };
+    return {
+      x,
+      y,
+      w: Math.max(...boxes.map((box) => box.x + box.w)) - x,
+      h: Math.max(...boxes.map((box) => box.y + box.h)) - y,
+    };
   }
 
   const centre = (box) => [box.x + box.w / 2, box.y + box.h / 2];
@@ -29,19 +35,34 @@ const Light = (() => {
   function veil(pen, state, scene) {
     const { layer } = state.model;
     const { side, channel } = state.cursor;
-    const taking = side === "output" ? Geometry.sees(layer, channel) : Geometry.reaches(layer, channel);
+    const taking =
+      side === "output"
+        ? Geometry.sees(layer, channel)
+        : Geometry.reaches(layer, channel);
     for (const grid of scene.grids) {
       if (grid.side === "weight" || scene.volume) continue;
-      const involved = grid.side === side ? grid.channel === channel || side === "output" : taking.includes(grid.channel);
+      const involved =
+        grid.side === side
+          ? grid.channel === channel || side === "output"
+          : taking.includes(grid.channel);
       if (involved) continue;
-      pen.rect(grid.x - 1, grid.y - 1, grid.width + 2, grid.height + 2, { fill: Cells.palette.surface, alpha: 0.68 });
+      pen.rect(grid.x - 1, grid.y - 1, grid.width + 2, grid.height + 2, {
+        fill: Cells.palette.surface,
+        alpha: 0.68,
+      });
     }
   }
 
   function ring(pen, box, colour, width, alpha = 1) {
     const { x, y, w, h } = box;
     const radius = w >= 18 ? 3 : 0;
-    if (w >= 7) pen.rect(x - 0.5, y - 0.5, w + 1, h + 1, { stroke: Cells.palette.surface, width: width + 2, radius, alpha });
+    if (w >= 7)
+      pen.rect(x - 0.5, y - 0.5, w + 1, h + 1, {
+        stroke: Cells.palette.surface,
+        width: width + 2,
+        radius,
+        alpha,
+      });
     pen.rect(x, y, w, h, { stroke: colour, width, radius, alpha });
   }
 
@@ -63,9 +84,17 @@ const Light = (() => {
     const [nx, ny] = dy === 0 ? [0, -1] : [dy / far, -dx / far];
     const [cx, cy] = [(x1 + x2) / 2 + nx * bend * 1.3, (y1 + y2) / 2 + ny * bend * 1.3];
     const [ax, ay, bx, by] = strip ? [x1, cy, x2, cy] : [cx, cy, cx, cy];
-    pen.line([x1, y1, ax, ay, bx, by, x2, y2], { stroke, width: 1.5, curve: true, alpha });
+    pen.line([x1, y1, ax, ay, bx, by, x2, y2], {
+      stroke,
+      width: 1.5,
+      curve: true,
+      alpha,
+    });
     const angle = Math.atan2(y2 - by, x2 - bx);
-    const head = (turn) => [x2 - 6 * Math.cos(angle + turn), y2 - 6 * Math.sin(angle + turn)];
+    const head = (turn) => [
+      x2 - 6 * Math.cos(angle + turn),
+      y2 - 6 * Math.sin(angle + turn),
+    ];
     pen.line([...head(0.5), x2, y2, ...head(-0.5)], { stroke, width: 1.5, alpha });
     pen.rect(x1 - 2, y1 - 2, 4, 4, { fill: stroke, radius: 2, alpha });
   }
@@ -98,13 +127,23 @@ const Light = (() => {
       const [x, y] = centre(box);
       const [right, below] = [grid.x + grid.width, grid.y + grid.height];
       // Over cells that bear numbers or a minus the lines are faint; their ends are not.
-      const within = { stroke: accent, width: 1, alpha: grid.w >= Cells.SMALL ? 0.35 : 0.9, dash: [4, 3] };
+      const within = {
+        stroke: accent,
+        width: 1,
+        alpha: grid.w >= Cells.SMALL ? 0.35 : 0.9,
+        dash: [4, 3],
+      };
       const end = { stroke: accent, width: 2 };
       pen.line([x, grid.y, x, box.y], within);
       pen.line([x, box.y + box.h, x, below], within);
       pen.line([grid.x, y, box.x, y], within);
       pen.line([box.x + box.w, y, right, y], within);
-      for (const line of [[x, grid.y - 4, x, grid.y - 1], [x, below + 1, x, below + 6], [grid.x - 6, y, grid.x - 1, y], [right + 1, y, right + 6, y]]) {
+      for (const line of [
+        [x, grid.y - 4, x, grid.y - 1],
+        [x, below + 1, x, below + 6],
+        [grid.x - 6, y, grid.x - 1, y],
+        [right + 1, y, right + 6, y],
+      ]) {
         pen.line(line, end);
       }
     }
@@ -122,19 +161,34 @@ const Light = (() => {
         const place = { x: box.x, y, w: box.w, h: scene.lane };
         const now = product === index && below;
         pen.rect(place.x, place.y, place.w, place.h, { fill: Cells.palette.surface });
-        Cells.drawCell(pen, place, meeting.terms[index].w, model.weight.largest, { type });
-        pen.rect(place.x + 0.5, place.y + 0.5, place.w - 1, place.h - 1,
-          { stroke: now ? Cells.palette.accent : Cells.palette.quiet, width: now ? 2.5 : 1, radius: 3 });
+        Cells.drawCell(pen, place, meeting.terms[index].w, model.weight.largest, {
+          type,
+        });
+        pen.rect(place.x + 0.5, place.y + 0.5, place.w - 1, place.h - 1, {
+          stroke: now ? Cells.palette.accent : Cells.palette.quiet,
+          width: now ? 2.5 : 1,
+          radius: 3,
+        });
       }
       const [first] = cells;
-      const y = below ? first.box.y + first.box.h + 4 + scene.lane / 2 : first.box.y - 4 - scene.lane / 2;
+      const y = below
+        ? first.box.y + first.box.h + 4 + scene.lane / 2
+        : first.box.y - 4 - scene.lane / 2;
       const title = below ? "× w" : "w";
-      if (grid.titleAt) pen.text(title, grid.titleAt[0], y, { size: 12, fill: Cells.palette.quiet, align: "right" });
+      if (grid.titleAt)
+        pen.text(title, grid.titleAt[0], y, {
+          size: 12,
+          fill: Cells.palette.quiet,
+          align: "right",
+        });
     }
   }
 
   function funnel(pen, state, scene, found, frames) {
-    const target = scene.grids.find((grid) => grid.side === state.cursor.side && grid.channel === state.cursor.channel);
+    const target = scene.grids.find(
+      (grid) =>
+        grid.side === state.cursor.side && grid.channel === state.cursor.channel,
+    );
     const cell = target?.box(state.cursor.position);
     if (!cell || !found.length) return;
     const down = state.cursor.side === "output";
@@ -154,11 +208,20 @@ const Light = (() => {
   function subtotals(pen, state, scene, meeting) {
     if (!scene.subtotals || scene.stacked || state.cursor.side !== "output") return;
     const { ink, quiet, accent } = Cells.palette;
-    const terms = state.product === null ? meeting.terms : meeting.terms.slice(0, state.product + 1);
-    const parts = scene.subtotals.map((one) => ({ ...one,
-      sum: terms.filter((term) => term.channel === one.channel).reduce((sum, term) => sum + term.product, 0) }));
+    const terms =
+      state.product === null
+        ? meeting.terms
+        : meeting.terms.slice(0, state.product + 1);
+    const parts = scene.subtotals.map((one) => ({
+      ...one,
+      sum: terms
+        .filter((term) => term.channel === one.channel)
+        .reduce((sum, term) => sum + term.product, 0),
+    }));
     const places = Numbers.decimals(parts.map((one) => one.sum));
-    const grid = scene.grids.find((one) => one.side === "output" && one.channel === state.cursor.channel);
+    const grid = scene.grids.find(
+      (one) => one.side === "output" && one.channel === state.cursor.channel,
+    );
     const cell = grid?.box(state.cursor.position);
     for (const { x, y, sum } of parts) {
       const text = Numbers.write(sum, places);
@@ -170,13 +233,20 @@ const Light = (() => {
       if (to - from < 12) continue;
       const aim = Scene.clamp(cell.y + cell.h / 2, grid.y, grid.y + grid.height);
       const bend = (from + to) / 2;
-      pen.line([from, y, bend, y, bend, aim, to, aim], { stroke: accent, width: 1.25, curve: true, alpha: 0.6 });
+      pen.line([from, y, bend, y, bend, aim, to, aim], {
+        stroke: accent,
+        width: 1.25,
+        curve: true,
+        alpha: 0.6,
+      });
     }
   }
 
   /** Which weights take part: the others are crossed out by a veil. */
   function weights(pen, state, scene, meeting) {
-    const shown = new Set(scene.grids.filter((grid) => grid.side === "weight").map((grid) => grid.channel));
+    const shown = new Set(
+      scene.grids.filter((grid) => grid.side === "weight").map((grid) => grid.channel),
+    );
     const from = state.cursor.side === "output" ? null : state.cursor.channel;
     const used = new Map();
     meeting.terms.forEach((one, index) => {
@@ -189,14 +259,19 @@ const Light = (() => {
           const tap = grid.position(row, col);
           const index = used.get(weightKey(state.model.layer, grid, tap));
           const box = grid.box(tap);
-          if (index === undefined) pen.rect(box.x, box.y, box.w, box.h, { fill: Cells.palette.surface, alpha: 0.62 });
+          if (index === undefined)
+            pen.rect(box.x, box.y, box.w, box.h, {
+              fill: Cells.palette.surface,
+              alpha: 0.62,
+            });
           else if (index === state.product) ring(pen, box, Cells.palette.accent, 2.5);
         }
       }
     }
   }
 
-  const weightKey = (layer, grid, tap) => Geometry.weightIndex(layer, grid.output, grid.channel, tap).join();
+  const weightKey = (layer, grid, tap) =>
+    Geometry.weightIndex(layer, grid.output, grid.channel, tap).join();
 
   /** All of it. `frames` says where the windows stand now, on their way to their place. */
   function draw(pen, state, scene, meeting, found, frames) {
@@ -210,24 +285,41 @@ const Light = (() => {
     for (const { grid, cells } of found) {
       for (const { box, index } of cells) {
         const later = cursor.side === "output" && product !== null && index > product;
-        if (grid.w >= 7) pen.rect(box.x + 0.75, box.y + 0.75, box.w - 1.5, box.h - 1.5,
-          { stroke: ink, width: 1.5, radius: box.w >= 18 ? 3 : 0, alpha: later ? 0.25 : 0.9 });
-        else pen.rect(box.x, box.y, box.w, box.h, { fill: accent, alpha: later ? 0.15 : 0.35 });
+        if (grid.w >= 7)
+          pen.rect(box.x + 0.75, box.y + 0.75, box.w - 1.5, box.h - 1.5, {
+            stroke: ink,
+            width: 1.5,
+            radius: box.w >= 18 ? 3 : 0,
+            alpha: later ? 0.25 : 0.9,
+          });
+        else
+          pen.rect(box.x, box.y, box.w, box.h, {
+            fill: accent,
+            alpha: later ? 0.15 : 0.35,
+          });
       }
     }
     if (strips) slidingKernel(pen, state, scene, found, meeting);
     arrows(pen, state, found, meeting);
     if (cursor.ghost) hoveredGhost(pen, scene, cursor);
     for (const { cells } of found) {
-      const now = cursor.side === "output" && cells.find((one) => one.index === product);
+      const now =
+        cursor.side === "output" && cells.find((one) => one.index === product);
       if (now) ring(pen, now.box, accent, 2.5);
     }
     for (const { grid, frame } of found) {
       const place = frames.get(grid.id) ?? frame;
-      pen.rect(place.x - 2, place.y - 2, place.w + 4, place.h + 4, { stroke: accent, width: 2, radius: 4 });
+      pen.rect(place.x - 2, place.y - 2, place.w + 4, place.h + 4, {
+        stroke: accent,
+        width: 2,
+        radius: 4,
+      });
     }
     for (const grid of scene.grids) {
-      const box = grid.side === cursor.side && grid.channel === cursor.channel && grid.box(cursor.position);
+      const box =
+        grid.side === cursor.side &&
+        grid.channel === cursor.channel &&
+        grid.box(cursor.position);
       if (box) ring(pen, box, accent, grid.w >= 18 ? 3 : 2);
     }
     subtotals(pen, state, scene, meeting);

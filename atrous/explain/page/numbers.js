@@ -12,7 +12,8 @@ const Numbers = (() => {
       Object.assign(this, { whole, data, part, first });
       this.complete = product(part) === product(whole);
       if (!data) return;
-      this.largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+      this.largest =
+        data.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
       this.integers = data.every(Number.isInteger);
     }
 
@@ -29,7 +30,9 @@ const Numbers = (() => {
   }
 
   function decode(carried) {
-    const bytes = Uint8Array.from(atob(carried.base64), (letter) => letter.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(carried.base64), (letter) =>
+      letter.charCodeAt(0),
+    );
     const data = new Float32Array(bytes.length / 4);
     const view = new DataView(bytes.buffer); // little-endian whatever the machine is
     for (let i = 0; i < data.length; i++) data[i] = view.getFloat32(4 * i, true);
@@ -40,11 +43,20 @@ const Numbers = (() => {
   function example(shape, reach) {
     const rule = (i) => ((5 * i + Math.floor(i / 3)) % (2 * reach + 1)) - reach;
     const count = product(shape);
-    if (count <= STORED) return new Tensor(shape, Float32Array.from({ length: count }, (_, i) => rule(i)));
-    return Object.assign(new Tensor(shape, null), { rule, largest: reach, integers: true });
+    if (count <= STORED)
+      return new Tensor(
+        shape,
+        Float32Array.from({ length: count }, (_, i) => rule(i)),
+      );
+    return Object.assign(new Tensor(shape, null), {
+      rule,
+      largest: reach,
+      integers: true,
+    });
   }
 
-  const sameShape = (a, b) => a.length === b.length && a.every((count, i) => count === b[i]);
+  const sameShape = (a, b) =>
+    a.length === b.length && a.every((count, i) => count === b[i]);
 
   /** A layer on an input: its tensors, and output values on demand. */
   class Model {
@@ -57,7 +69,9 @@ const Numbers = (() => {
       this.weight = fit(given.weight, Geometry.weightShape(layer), 2);
       this.bias = layer.bias ? fit(given.bias, [layer.out_channels], 1) : null;
       // Which of the layer's own tensors did not fit, so that an example stands in.
-      this.madeUp = ["input", "weight", "bias"].filter((name) => given[name] && this[name] && this[name] !== given[name]);
+      this.madeUp = ["input", "weight", "bias"].filter(
+        (name) => given[name] && this[name] && this[name] !== given[name],
+      );
       const same = JSON.stringify([layer, size]) === given.key;
       this.given = same && !this.madeUp.length ? given.output : null;
       this.sums = new Map();
@@ -94,14 +108,18 @@ const Numbers = (() => {
 
     /** The sum of products plus bias, computed here; NaN where a number is not held. */
     value(channel, place) {
-      const key = [channel, ...place].reduce((flat, i, axis) => (axis ? flat * this.out[axis - 1] + i : i), 0);
+      const key = [channel, ...place].reduce(
+        (flat, i, axis) => (axis ? flat * this.out[axis - 1] + i : i),
+        0,
+      );
       if (!this.sums.has(key)) this.sums.set(key, this.sum(channel, place));
       return this.sums.get(key);
     }
 
     sum(channel, place) {
       const bias = this.bias ? this.bias.at([channel]) : 0;
-      if (![this.input, this.weight].every((one) => one.complete && one.data)) return this.partSum(channel, place, bias);
+      if (![this.input, this.weight].every((one) => one.complete && one.data))
+        return this.partSum(channel, place, bias);
       // The same pairs as `terms`, without an object for each: grids have many cells.
       const pairs = this.pairs(place);
       const [inputs, taps] = [product(this.size), product(this.layer.kernel_size)];
@@ -126,7 +144,9 @@ const Numbers = (() => {
       let sum = bias;
       for (const c of Geometry.sees(layer, channel)) {
         for (const { source, tap } of met) {
-          sum += this.input.at([c, ...source]) * this.weight.at(Geometry.weightIndex(layer, channel, c, tap));
+          sum +=
+            this.input.at([c, ...source]) *
+            this.weight.at(Geometry.weightIndex(layer, channel, c, tap));
           if (Number.isNaN(sum)) return NaN;
         }
       }
@@ -137,32 +157,48 @@ const Numbers = (() => {
     pairs(place) {
       const key = place.join();
       if (this.lastPlace !== key) {
-        const flat = (index, shape) => index.reduce((sum, i, axis) => sum * shape[axis] + i, 0);
+        const flat = (index, shape) =>
+          index.reduce((sum, i, axis) => sum * shape[axis] + i, 0);
         this.lastPlace = key;
         this.lastPairs = Geometry.window(this.layer, this.size, place)
           .filter((one) => one.source)
-          .map((one) => [flat(one.source, this.size), flat(one.tap, this.layer.kernel_size)]);
+          .map((one) => [
+            flat(one.source, this.size),
+            flat(one.tap, this.layer.kernel_size),
+          ]);
       }
       return this.lastPairs;
     }
 
     /** Whether every output is a whole number. */
     get integers() {
-      return this.input.integers && this.weight.integers && (!this.bias || this.bias.integers);
+      return (
+        this.input.integers &&
+        this.weight.integers &&
+        (!this.bias || this.bias.integers)
+      );
     }
 
     /** What colours are scaled by: the largest output among those the page knows. */
     get largestOutput() {
       if (this.given) return this.given.largest;
-      const share = this.weight.whole.slice(1).reduce((total, count) => total * count, 1);
-      return Math.max(1e-12, 0.6 * this.input.largest * this.weight.largest * Math.sqrt(share));
+      const share = this.weight.whole
+        .slice(1)
+        .reduce((total, count) => total * count, 1);
+      return Math.max(
+        1e-12,
+        0.6 * this.input.largest * this.weight.largest * Math.sqrt(share),
+      );
     }
   }
 
   /** How many decimals a set of numbers is written with: none if all are whole. */
   function decimals(values) {
-    if (values.every((value) => Number.isNaN(value) || Number.isInteger(value))) return 0;
-    const most = Math.max(...values.filter((value) => !Number.isNaN(value)).map(Math.abs));
+    if (values.every((value) => Number.isNaN(value) || Number.isInteger(value)))
+      return 0;
+    const most = Math.max(
+      ...values.filter((value) => !Number.isNaN(value)).map(Math.abs),
+    );
     return most >= 1000 ? 2 : most < 0.01 ? 6 : 4;
   }
 

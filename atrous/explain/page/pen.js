@@ -1,6 +1,7 @@
 /* Two pens with one hand: what is drawn on a canvas is saved as SVG by the same calls. */
 const Pen = (() => {
-  const FONT = 'system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK KR", sans-serif';
+  const FONT =
+    'system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK KR", sans-serif';
 
   /** Draws on a canvas. Sizes are CSS pixels. */
   class CanvasPen {
@@ -40,7 +41,9 @@ const Pen = (() => {
       context.beginPath();
       context.moveTo(points[0], points[1]);
       if (style.curve) context.bezierCurveTo(...points.slice(2));
-      else for (let i = 2; i < points.length; i += 2) context.lineTo(points[i], points[i + 1]);
+      else
+        for (let i = 2; i < points.length; i += 2)
+          context.lineTo(points[i], points[i + 1]);
       if (style.fill) context.fill();
       if (style.stroke) context.stroke();
     }
@@ -66,8 +69,10 @@ const Pen = (() => {
         const first = Math.floor(i / columns) * h * columns * w + (i % columns) * w;
         for (let row = 0; row < h; row++) {
           for (let col = 0; col < w; col++) {
-            const edge = rim && (row === 0 || col === 0 || row === h - 1 || col === w - 1);
-            points[first + row * columns * w + col] = struck && row === h - 1 - col ? line : edge ? under : colour;
+            const edge =
+              rim && (row === 0 || col === 0 || row === h - 1 || col === w - 1);
+            points[first + row * columns * w + col] =
+              struck && row === h - 1 - col ? line : edge ? under : colour;
           }
         }
       });
@@ -109,15 +114,20 @@ const Pen = (() => {
   /** A colour as a little-endian point of an image: 0xAABBGGRR. */
   function pack(colour) {
     if (!packed.has(colour)) {
-      const [r, g, b] = colour[0] === "#"
-        ? [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16))
-        : colour.match(/\d+/g).map(Number);
+      const [r, g, b] =
+        colour[0] === "#"
+          ? [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16))
+          : colour.match(/\d+/g).map(Number);
       packed.set(colour, ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
     }
     return packed.get(colour);
   }
 
-  const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+  const escape = (text) =>
+    String(text).replace(
+      /[&<>"]/g,
+      (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c],
+    );
   const round = (value) => Math.round(value * 100) / 100;
 
   /** Writes SVG elements. */
@@ -136,14 +146,19 @@ const Pen = (() => {
 
     rect(x, y, w, h, style) {
       const corner = style.radius ? ` rx="${style.radius}"` : "";
-      this.elements.push(`<rect x="${round(x)}" y="${round(y)}" width="${round(w)}" height="${round(h)}"${corner} ${this.look(style)}/>`);
+      this.elements.push(
+        `<rect x="${round(x)}" y="${round(y)}" width="${round(w)}" height="${round(h)}"${corner} ${this.look(style)}/>`,
+      );
     }
 
     line(points, style) {
       const all = points.map(round);
       const path = style.curve
         ? `M${all[0]} ${all[1]}C${all.slice(2).join(" ")}`
-        : all.reduce((text, value, i) => text + (i === 0 ? "M" : i === 2 ? "L" : " ") + value, "");
+        : all.reduce(
+            (text, value, i) => text + (i === 0 ? "M" : i === 2 ? "L" : " ") + value,
+            "",
+          );
       this.elements.push(`<path d="${path}" ${this.look(style)}/>`);
     }
 
@@ -151,7 +166,7 @@ const Pen = (() => {
       const anchor = { center: "middle", left: "start", right: "end" }[align];
       this.elements.push(
         `<text x="${round(x)}" y="${round(y)}" font-size="${round(size)}" font-weight="${weight}" fill="${fill}"` +
-        ` text-anchor="${anchor}" dominant-baseline="central"${alpha === 1 ? "" : ` opacity="${alpha}"`}>${escape(words)}</text>`,
+          ` text-anchor="${anchor}" dominant-baseline="central"${alpha === 1 ? "" : ` opacity="${alpha}"`}>${escape(words)}</text>`,
       );
     }
 
@@ -160,17 +175,20 @@ const Pen = (() => {
         const [left, top] = [x + (i % columns) * w, y + Math.floor(i / columns) * h];
         const edge = rim ? 1 : 0;
         this.rect(left + edge, top + edge, w - 2 * edge, h - 2 * edge, { fill });
-        if (struck) this.line([left, top + h, left + w, top], { stroke: strike, width: 1 });
+        if (struck)
+          this.line([left, top + h, left + w, top], { stroke: strike, width: 1 });
       });
     }
 
     clear() {}
 
     document(width, height, background, title) {
-      return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${round(width)} ${round(height)}"` +
+      return (
+        `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${round(width)} ${round(height)}"` +
         ` width="${round(width)}" height="${round(height)}" font-family="${escape(FONT)}">` +
         `<title>${escape(title)}</title><rect width="100%" height="100%" fill="${background}"/>` +
-        `${this.elements.join("")}</svg>`;
+        `${this.elements.join("")}</svg>`
+      );
     }
   }
 

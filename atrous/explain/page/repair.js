@@ -1,7 +1,14 @@
 /* What is wrong with a setting, and the smallest changes with which it works. */
 const Repair = (() => {
   const { axisNames, span, border, outAlong } = Geometry;
-  const PER_AXIS = ["kernel_size", "dilation", "stride", "output_padding", "padding", "size"];
+  const PER_AXIS = [
+    "kernel_size",
+    "dilation",
+    "stride",
+    "output_padding",
+    "padding",
+    "size",
+  ];
   const LEAST = { padding: 0, output_padding: 0 };
   const REACH = 64; // no repair that a person would want changes a number by more
 
@@ -24,7 +31,12 @@ const Repair = (() => {
       if (layer[name] < 1) return { key: "fault.least", name, least: 1 };
     }
     if (in_channels % groups || out_channels % groups) {
-      return { key: "fault.groups", groups, inputs: in_channels, outputs: out_channels };
+      return {
+        key: "fault.groups",
+        groups,
+        inputs: in_channels,
+        outputs: out_channels,
+      };
     }
     if (layer.transposed && layer.padding_mode !== "zeros") {
       return { key: "fault.transposedMode", mode: layer.padding_mode };
@@ -57,12 +69,21 @@ const Repair = (() => {
       return out < 1 ? { key: "fault.cropped", padding: most, where } : null;
     }
     const mode = layer.padding_mode;
-    if ((mode === "reflect" && most >= cells) || (mode === "circular" && most > cells)) {
+    if (
+      (mode === "reflect" && most >= cells) ||
+      (mode === "circular" && most > cells)
+    ) {
       return { key: `fault.${mode}`, padding: most, cells, where };
     }
     const padded = cells + border(layer, axis)[0] + border(layer, axis)[1];
     return span(layer, axis) > padded
-      ? { key: "fault.kernel", kernel: layer.kernel_size[axis], span: span(layer, axis), padded, where }
+      ? {
+          key: "fault.kernel",
+          kernel: layer.kernel_size[axis],
+          span: span(layer, axis),
+          padded,
+          where,
+        }
       : null;
   }
 
@@ -71,9 +92,14 @@ const Repair = (() => {
     for (const axis of size.keys()) {
       for (const name of PER_AXIS) {
         const values = name === "size" ? size : layer[name];
-        if (typeof values === "string" || (name === "output_padding" && !layer.transposed)) continue;
+        if (
+          typeof values === "string" ||
+          (name === "output_padding" && !layer.transposed)
+        )
+          continue;
         for (const value of [values[axis] - distance, values[axis] + distance]) {
-          if (value >= (LEAST[name] ?? 1)) yield { name, axis, from: values[axis], value };
+          if (value >= (LEAST[name] ?? 1))
+            yield { name, axis, from: values[axis], value };
         }
       }
     }
@@ -83,7 +109,8 @@ const Repair = (() => {
       }
     }
     if (distance !== 2) return; // a word weighs as much as two steps of a number
-    if (layer.padding_mode !== "zeros") yield { name: "padding_mode", from: layer.padding_mode, value: "zeros" };
+    if (layer.padding_mode !== "zeros")
+      yield { name: "padding_mode", from: layer.padding_mode, value: "zeros" };
     if (typeof layer.padding === "string") {
       yield { name: "padding", from: layer.padding, value: size.map(() => 0) };
     }
@@ -112,11 +139,14 @@ const Repair = (() => {
       for (const change of changes(layer, size, distance)) {
         const tried = apply({ layer, size }, change);
         const left = count(tried.layer, tried.size);
-        const known = found.some((one) => one[0].name === change.name && one[0].axis === change.axis);
+        const known = found.some(
+          (one) => one[0].name === change.name && one[0].axis === change.axis,
+        );
         if (known || left >= wrong || found.length === 3) continue;
         // Where several axes are wrong, the rest is repaired by the same kind of change.
         const rest = left ? repairs(tried.layer, tried.size) : [[]];
-        const same = rest.find((one) => !one.length || one[0].name === change.name) ?? rest[0];
+        const same =
+          rest.find((one) => !one.length || one[0].name === change.name) ?? rest[0];
         if (same) found.push([change, ...same]);
       }
     }

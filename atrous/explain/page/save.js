@@ -6,7 +6,10 @@ const Save = (() => {
   function caption() {
     const sum = document.querySelector("#work .equation").textContent;
     const index = document.querySelector("#work h2").textContent;
-    return [Settings.line(State.model.layer), State.cursor.side === "output" ? `${index} = ${sum}` : `${index} ${sum}`];
+    return [
+      Settings.line(State.model.layer),
+      State.cursor.side === "output" ? `${index} = ${sum}` : `${index} ${sum}`,
+    ];
   }
 
   /** A long sum in lines, broken before a plus. */
@@ -22,7 +25,11 @@ const Save = (() => {
   const shifted = (pen, dx, dy) => ({
     rect: (x, y, w, h, style) => pen.rect(x + dx, y + dy, w, h, style),
     text: (words, x, y, style) => pen.text(words, x + dx, y + dy, style),
-    line: (points, style) => pen.line(points.map((value, i) => value + (i % 2 ? dy : dx)), style),
+    line: (points, style) =>
+      pen.line(
+        points.map((value, i) => value + (i % 2 ? dy : dx)),
+        style,
+      ),
     mosaic: (x, y, cells, look) => pen.mosaic(x + dx, y + dy, cells, look),
     clear: () => {},
   });
@@ -35,8 +42,13 @@ const Save = (() => {
     pen.text(line, EDGE, EDGE, { size: 14, weight: 600, fill: ink, align: "left" });
     const written = lines(sum, inner);
     const below = size.height + EDGE + 52;
-    written.forEach((words, i) => pen.text(words, EDGE, below + 20 * i, { size: 13, fill: quiet, align: "left" }));
-    return { width: inner + 2 * EDGE, height: below + 20 * (written.length - 1) + EDGE + 10 };
+    written.forEach((words, i) =>
+      pen.text(words, EDGE, below + 20 * i, { size: 13, fill: quiet, align: "left" }),
+    );
+    return {
+      width: inner + 2 * EDGE,
+      height: below + 20 * (written.length - 1) + EDGE + 10,
+    };
   }
 
   function svg() {
@@ -77,13 +89,23 @@ const Save = (() => {
     }
     const button = document.getElementById("copy");
     button.textContent = Words.say("page.copied");
-    setTimeout(() => { button.textContent = Words.say("page.copy"); }, 1400);
+    setTimeout(() => {
+      button.textContent = Words.say("page.copy");
+    }, 1400);
   }
 
   function start() {
     document.getElementById("copy").addEventListener("click", copy);
-    document.getElementById("save-svg").addEventListener("click", () => download(new Blob([svg()], { type: "image/svg+xml" }), "svg"));
-    document.getElementById("save-png").addEventListener("click", () => canvas().toBlob((blob) => download(blob, "png"), "image/png"));
+    document
+      .getElementById("save-svg")
+      .addEventListener("click", () =>
+        download(new Blob([svg()], { type: "image/svg+xml" }), "svg"),
+      );
+    document
+      .getElementById("save-png")
+      .addEventListener("click", () =>
+        canvas().toBlob((blob) => download(blob, "png"), "image/png"),
+      );
   }
 
   return { start, svg, canvas };

@@ -10,7 +10,9 @@ const Stage = (() => {
     holder = document.getElementById("stage");
     still = document.getElementById("still");
     moving = document.getElementById("moving");
-    holder.addEventListener("pointermove", (event) => { if (event.pointerType !== "mouse" || !State.pinned) pointAt(event); });
+    holder.addEventListener("pointermove", (event) => {
+      if (event.pointerType !== "mouse" || !State.pinned) pointAt(event);
+    });
     holder.addEventListener("pointerdown", (event) => {
       holder.focus({ preventScroll: true });
       const before = JSON.stringify(State.cursor);
@@ -59,7 +61,9 @@ const Stage = (() => {
   /** The cursor moved: only grids that show something else are drawn anew. */
   function follow() {
     const next = Scene.layout(State, Math.max(280, holder.clientWidth));
-    const sameGrids = next.grids.length === scene.grids.length && next.height === scene.height &&
+    const sameGrids =
+      next.grids.length === scene.grids.length &&
+      next.height === scene.height &&
       next.grids.every((grid) => keys.has(grid.id));
     if (!sameGrids) {
       redraw();
@@ -74,10 +78,15 @@ const Stage = (() => {
   /** Find what is lit, and send the windows on their way. */
   function settle() {
     meeting = Draw.meeting(State);
-    found = Light.lit(scene, meeting, State.cursor.side === "output" ? "input" : "output");
+    found = Light.lit(
+      scene,
+      meeting,
+      State.cursor.side === "output" ? "input" : "output",
+    );
     const goals = new Map(found.map((one) => [one.grid.id, one.frame]));
     const from = new Map([...goals].map(([id, goal]) => [id, frames.get(id) ?? goal]));
-    const still = calm.matches || [...goals].every(([id, goal]) => sameBox(goal, from.get(id)));
+    const still =
+      calm.matches || [...goals].every(([id, goal]) => sameBox(goal, from.get(id)));
     journey = still ? null : { from, goals, begin: performance.now() };
     frames = still ? goals : from;
     if (!journey) light();
@@ -94,10 +103,20 @@ const Stage = (() => {
     const share = Math.min(1, Math.max(0, (now - journey.begin) / TRAVEL));
     const eased = 1 - (1 - share) ** 3;
     const between = (a, b) => a + (b - a) * eased;
-    frames = new Map([...journey.goals].map(([id, goal]) => {
-      const from = journey.from.get(id);
-      return [id, { x: between(from.x, goal.x), y: between(from.y, goal.y), w: between(from.w, goal.w), h: between(from.h, goal.h) }];
-    }));
+    frames = new Map(
+      [...journey.goals].map(([id, goal]) => {
+        const from = journey.from.get(id);
+        return [
+          id,
+          {
+            x: between(from.x, goal.x),
+            y: between(from.y, goal.y),
+            w: between(from.w, goal.w),
+            h: between(from.h, goal.h),
+          },
+        ];
+      }),
+    );
     light();
     if (share === 1) journey = null;
     else travelSoon();
@@ -131,18 +150,24 @@ const Stage = (() => {
     if (grid.side === "weight") {
       const wanted = Light.weightKey(model.layer, grid, place);
       const index = meeting.terms.findIndex((one) => one.weight.join() === wanted);
-      if (index >= 0 && cursor.side === "output" && State.product !== index) State.show(index);
+      if (index >= 0 && cursor.side === "output" && State.product !== index)
+        State.show(index);
       return false;
     }
     let ghost = null;
     if (grid.side === "input") {
-      const source = place.map((one, axis) => Geometry.source(one, model.size[axis], model.layer.padding_mode));
+      const source = place.map((one, axis) =>
+        Geometry.source(one, model.size[axis], model.layer.padding_mode),
+      );
       if (source.includes(-1)) return false; // a zero comes from nowhere
       ghost = source.every((one, axis) => one === place[axis]) ? null : place;
       place = source;
     }
     const next = JSON.stringify([grid.side, grid.channel, place, ghost]);
-    if (next !== JSON.stringify([cursor.side, cursor.channel, cursor.position, cursor.ghost])) {
+    if (
+      next !==
+      JSON.stringify([cursor.side, cursor.channel, cursor.position, cursor.ghost])
+    ) {
       State.point({ side: grid.side, channel: grid.channel, position: place, ghost });
     }
     return true;
@@ -152,11 +177,19 @@ const Stage = (() => {
   function describe() {
     const { cursor, model } = State;
     const index = [cursor.channel, ...cursor.position].join(", ");
-    const value = cursor.side === "output" ? model.output(cursor.channel, cursor.position) : model.input.at([cursor.channel, ...cursor.position]);
-    const words = Words.say(`speak.${cursor.side}`, { index, value: Numbers.write(value), count: meeting.terms.length });
+    const value =
+      cursor.side === "output"
+        ? model.output(cursor.channel, cursor.position)
+        : model.input.at([cursor.channel, ...cursor.position]);
+    const words = Words.say(`speak.${cursor.side}`, {
+      index,
+      value: Numbers.write(value),
+      count: meeting.terms.length,
+    });
     holder.setAttribute("aria-label", words);
     // Spoken only where keys move the cell: a pointer would talk without end.
-    if (holder.matches(":focus-visible")) document.getElementById("spoken").textContent = words;
+    if (holder.matches(":focus-visible"))
+      document.getElementById("spoken").textContent = words;
   }
 
   function tellPart() {
@@ -164,14 +197,29 @@ const Stage = (() => {
     const { model } = State;
     const held = [model.input, model.weight].every((tensor) => tensor.complete);
     const parts = [];
-    for (const [side, list, all] of [["inputs", scene.inputs, model.layer.in_channels], ["outputs", scene.outputs, model.layer.out_channels]]) {
-      if (list.length < all) parts.push(Words.say(`part.${side}`, { shown: span(list), all }));
+    for (const [side, list, all] of [
+      ["inputs", scene.inputs, model.layer.in_channels],
+      ["outputs", scene.outputs, model.layer.out_channels],
+    ]) {
+      if (list.length < all)
+        parts.push(Words.say(`part.${side}`, { shown: span(list), all }));
     }
     if (scene.cut) parts.push(Words.say("part.cut"));
     parts.push(...unread(model));
     const names = { input: "view.input", weight: "sizes.weight", bias: "work.bias" };
-    if (model.madeUp.length) parts.push(Words.say("part.example", { names: model.madeUp.map((one) => Words.say(names[one])).join(", ") }));
-    if (!held) parts.push(Words.say("part.held", { held: model.weight.part.join(" × "), whole: model.weight.whole.join(" × ") }));
+    if (model.madeUp.length)
+      parts.push(
+        Words.say("part.example", {
+          names: model.madeUp.map((one) => Words.say(names[one])).join(", "),
+        }),
+      );
+    if (!held)
+      parts.push(
+        Words.say("part.held", {
+          held: model.weight.part.join(" × "),
+          whole: model.weight.whole.join(" × "),
+        }),
+      );
     note.textContent = parts.join(" ");
     note.hidden = !parts.length;
   }
@@ -181,14 +229,19 @@ const Stage = (() => {
     const names = Geometry.axisNames(layer.rank);
     return size.flatMap((cells, axis) => {
       if (cells > 1024) return [];
-      const skipped = Geometry.range(0, cells).filter((place) => !Geometry.isRead(layer, axis, place, cells));
+      const skipped = Geometry.range(0, cells).filter(
+        (place) => !Geometry.isRead(layer, axis, place, cells),
+      );
       if (!skipped.length) return [];
       const list = skipped.slice(0, 8).join(", ") + (skipped.length > 8 ? " …" : "");
-      return [Words.say("part.unread", { axis: Words.say(`axis.${names[axis]}`), list })];
+      return [
+        Words.say("part.unread", { axis: Words.say(`axis.${names[axis]}`), list }),
+      ];
     });
   }
 
-  const span = (list) => (list.length > 1 ? `${list[0]}–${list[list.length - 1]}` : `${list[0]}`);
+  const span = (list) =>
+    list.length > 1 ? `${list[0]}–${list[list.length - 1]}` : `${list[0]}`;
 
   /** The picture by another pen, at rest. */
   function drawBy(other) {
@@ -197,5 +250,15 @@ const Stage = (() => {
     return { width: scene.width, height: scene.height };
   }
 
-  return { start, redraw, drawBy, get meeting() { return meeting; }, get scene() { return scene; } };
+  return {
+    start,
+    redraw,
+    drawBy,
+    get meeting() {
+      return meeting;
+    },
+    get scene() {
+      return scene;
+    },
+  };
 })();

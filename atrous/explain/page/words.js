@@ -11,7 +11,11 @@ const Words = (() => {
 
   /** Fill every element that names a label: its text, its hint, its spoken name. */
   function fill(root = document) {
-    for (const [attribute, property] of [["say", null], ["hint", "title"], ["speak", "aria-label"]]) {
+    for (const [attribute, property] of [
+      ["say", null],
+      ["hint", "title"],
+      ["speak", "aria-label"],
+    ]) {
       root.querySelectorAll(`[data-${attribute}]`).forEach((element) => {
         const text = say(element.dataset[attribute]);
         if (property) element.setAttribute(property, text);
@@ -27,7 +31,17 @@ const Words = (() => {
   }
 
   /** The language of the browser, if the page speaks it. */
-  const preferred = () => LANGUAGES.find((one) => navigator.language.startsWith(one)) ?? "en";
+  const preferred = () =>
+    LANGUAGES.find((one) => navigator.language.startsWith(one)) ?? "en";
 
-  return { LANGUAGES, say, fill, choose, preferred, get language() { return language; } };
+  return {
+    LANGUAGES,
+    say,
+    fill,
+    choose,
+    preferred,
+    get language() {
+      return language;
+    },
+  };
 })();

@@ -39,14 +39,20 @@ const Work = (() => {
   }
 
   /** Text that is already there costs no layout. */
-  const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+  const put = (node, text) => {
+    if (node.textContent !== text) node.textContent = text;
+  };
 
   function heads(keys) {
     const wanted = keys.map((key) => Words.say(key)).join("|");
     if (parts.header.dataset.wanted === wanted) return;
     parts.header.dataset.wanted = wanted;
-    parts.header.replaceChildren(...keys.map((key) => element("th", "", null, Words.say(key))));
-    parts.header.querySelectorAll("th").forEach((cell) => cell.setAttribute("scope", "col"));
+    parts.header.replaceChildren(
+      ...keys.map((key) => element("th", "", null, Words.say(key))),
+    );
+    parts.header
+      .querySelectorAll("th")
+      .forEach((cell) => cell.setAttribute("scope", "col"));
   }
 
   /** Row `at`, with its five cells and the bar of its product. */
@@ -72,7 +78,10 @@ const Work = (() => {
     bar.className = negative ? "bar negative" : "bar";
   }
 
-  const trim = (count) => { for (let i = count; i < rows.length && rows[i].row.isConnected; i++) rows[i].row.remove(); };
+  const trim = (count) => {
+    for (let i = count; i < rows.length && rows[i].row.isConnected; i++)
+      rows[i].row.remove();
+  };
 
   const name = (letter, index) => `${letter}[${index.join(", ")}]`.replaceAll("-", "−");
 
@@ -80,7 +89,10 @@ const Work = (() => {
     if (State.cursor.side === "output") drawSum();
     else drawReach();
     // Where the sum stands below the picture, what it comes to stands above it.
-    put(brief, `${parts.index.textContent} ${parts.value.className ? "→" : "="} ${parts.value.textContent}`);
+    put(
+      brief,
+      `${parts.index.textContent} ${parts.value.className ? "→" : "="} ${parts.value.textContent}`,
+    );
   }
 
   function drawSum() {
@@ -91,11 +103,17 @@ const Work = (() => {
     const total = terms.length ? terms[terms.length - 1].sum : 0;
     const value = model.output(cursor.channel, cursor.position);
     put(parts.index, name("y", [cursor.channel, ...cursor.position]));
-    put(parts.value, write.sum(product === null ? value : terms[product]?.sum ?? 0));
+    put(parts.value, write.sum(product === null ? value : (terms[product]?.sum ?? 0)));
     parts.value.className = product === null ? "" : "part";
     if (product === null) equation(terms, write, bias, total, value);
     else addition(terms, write, product);
-    put(parts.sentence, Words.say(product === null ? "work.sum" : "work.soFar", { count: terms.length, done: (product ?? 0) + 1 }));
+    put(
+      parts.sentence,
+      Words.say(product === null ? "work.sum" : "work.soFar", {
+        count: terms.length,
+        done: (product ?? 0) + 1,
+      }),
+    );
     heads(["work.input", "work.x", "work.w", "work.product", "work.running"]);
     drawTerms(terms, write, product);
   }
@@ -106,30 +124,45 @@ const Work = (() => {
       const places = Numbers.decimals(values);
       return (value) => Numbers.write(value, places);
     };
-    return { x: by(terms.map((one) => one.x)), w: by(terms.map((one) => one.w)),
-      sum: by(terms.map((one) => one.product).concat(bias)) };
+    return {
+      x: by(terms.map((one) => one.x)),
+      w: by(terms.map((one) => one.w)),
+      sum: by(terms.map((one) => one.product).concat(bias)),
+    };
   }
 
   /** A factor or a bias within a sum: a negative one in brackets. */
-  const bracket = (number, write) => (number < 0 ? `(${write(number)})` : write(number));
+  const bracket = (number, write) =>
+    number < 0 ? `(${write(number)})` : write(number);
 
   /** One product more: what there was, what comes, what there is. */
   function addition(terms, write, product) {
     const { x, w, sum } = terms[product];
     const before = product ? `${write.sum(terms[product - 1].sum)} + ` : "";
-    put(parts.equation, `${before}${bracket(x, write.x)}·${bracket(w, write.w)} = ${write.sum(sum)}`);
+    put(
+      parts.equation,
+      `${before}${bracket(x, write.x)}·${bracket(w, write.w)} = ${write.sum(sum)}`,
+    );
   }
 
   function equation(terms, write, bias, total, value) {
-    const sum = terms.length && terms.length <= IN_LINE
-      ? terms.map((one) => `${bracket(one.x, write.x)}·${bracket(one.w, write.w)}`).join(" + ")
-      : `Σ ${write.sum(total)}`;
-    const plus = bias === null ? "" : ` + ${Words.say("work.bias")} ${bracket(bias, write.sum)}`;
-    put(parts.equation, `${sum}${plus} = ${write.sum(Number.isNaN(value) ? total + (bias ?? 0) : value)}`);
+    const sum =
+      terms.length && terms.length <= IN_LINE
+        ? terms
+            .map((one) => `${bracket(one.x, write.x)}·${bracket(one.w, write.w)}`)
+            .join(" + ")
+        : `Σ ${write.sum(total)}`;
+    const plus =
+      bias === null ? "" : ` + ${Words.say("work.bias")} ${bracket(bias, write.sum)}`;
+    put(
+      parts.equation,
+      `${sum}${plus} = ${write.sum(Number.isNaN(value) ? total + (bias ?? 0) : value)}`,
+    );
   }
 
   function drawTerms(terms, write, product) {
-    const inChannel = (one) => terms.length <= ALL || one.channel === State.inputChannel;
+    const inChannel = (one) =>
+      terms.length <= ALL || one.channel === State.inputChannel;
     const most = Math.max(1e-30, ...terms.map((one) => Math.abs(one.product) || 0));
     let at = 0;
     let channel = null;
@@ -137,19 +170,47 @@ const Work = (() => {
     terms.forEach((one, index) => {
       if (!inChannel(one) || at > MOST) return;
       if (channel !== null && one.channel !== channel) subtotal = 0;
-      const ghost = one.position.some((place, axis) => place < 0 || place >= State.model.size[axis]);
-      const looks = [one.channel !== channel && channel !== null ? "first" : "", ghost ? "ghost" : "",
-        index === product ? "now" : "", product !== null && index > product ? "later" : ""];
+      const ghost = one.position.some(
+        (place, axis) => place < 0 || place >= State.model.size[axis],
+      );
+      const looks = [
+        one.channel !== channel && channel !== null ? "first" : "",
+        ghost ? "ghost" : "",
+        index === product ? "now" : "",
+        product !== null && index > product ? "later" : "",
+      ];
       channel = one.channel;
       subtotal += one.product;
-      fill(at++, index, [name("x", [one.channel, ...one.position]), write.x(one.x), write.w(one.w), write.sum(one.product), write.sum(one.sum)],
-        Math.abs(one.product) / most || 0, one.product < 0, looks.filter(Boolean).join(" "));
+      fill(
+        at++,
+        index,
+        [
+          name("x", [one.channel, ...one.position]),
+          write.x(one.x),
+          write.w(one.w),
+          write.sum(one.product),
+          write.sum(one.sum),
+        ],
+        Math.abs(one.product) / most || 0,
+        one.product < 0,
+        looks.filter(Boolean).join(" "),
+      );
     });
     trim(at);
     const hidden = terms.length - at;
-    put(parts.more, hidden > 0 ? Words.say("work.more", { hidden, channel: State.inputChannel }) : "");
-    const now = product === null ? null : rows.find((one) => one.row.isConnected && one.row.className.includes("now"));
-    if (now) parts.scroll.scrollTop = Math.max(0, now.row.offsetTop - parts.scroll.clientHeight / 2);
+    put(
+      parts.more,
+      hidden > 0 ? Words.say("work.more", { hidden, channel: State.inputChannel }) : "",
+    );
+    const now =
+      product === null
+        ? null
+        : rows.find((one) => one.row.isConnected && one.row.className.includes("now"));
+    if (now)
+      parts.scroll.scrollTop = Math.max(
+        0,
+        now.row.offsetTop - parts.scroll.clientHeight / 2,
+      );
   }
 
   /** What an input cell gives to each output that it reaches. */
@@ -161,17 +222,43 @@ const Work = (() => {
     put(parts.index, name("x", [cursor.channel, ...cursor.position]));
     put(parts.value, write.x(x));
     parts.value.className = "";
-    const outputs = new Set(terms.map((one) => [one.channel, ...one.position].join())).size;
-    put(parts.equation, Words.say(outputs ? "work.reach" : "work.reachNone", { outputs }));
-    put(parts.sentence, outputs ? Words.say(model.layer.transposed ? "work.reverseTransposed" : "work.reverse") : "");
+    const outputs = new Set(terms.map((one) => [one.channel, ...one.position].join()))
+      .size;
+    put(
+      parts.equation,
+      Words.say(outputs ? "work.reach" : "work.reachNone", { outputs }),
+    );
+    put(
+      parts.sentence,
+      outputs
+        ? Words.say(model.layer.transposed ? "work.reverseTransposed" : "work.reverse")
+        : "",
+    );
     heads(["work.output", "work.x", "work.w", "work.gives", "work.value"]);
     const most = Math.max(1e-30, ...terms.map((one) => Math.abs(one.product) || 0));
     terms.slice(0, MOST).forEach((one, at) => {
-      fill(at, at, [name("y", [one.channel, ...one.position]), write.x(one.x), write.w(one.w), write.sum(one.product),
-        write.sum(model.output(one.channel, one.position))], Math.abs(one.product) / most || 0, one.product < 0, "");
+      fill(
+        at,
+        at,
+        [
+          name("y", [one.channel, ...one.position]),
+          write.x(one.x),
+          write.w(one.w),
+          write.sum(one.product),
+          write.sum(model.output(one.channel, one.position)),
+        ],
+        Math.abs(one.product) / most || 0,
+        one.product < 0,
+        "",
+      );
     });
     trim(Math.min(terms.length, MOST));
-    put(parts.more, terms.length > MOST ? Words.say("work.moreReach", { hidden: terms.length - MOST }) : "");
+    put(
+      parts.more,
+      terms.length > MOST
+        ? Words.say("work.moreReach", { hidden: terms.length - MOST })
+        : "",
+    );
   }
 
   return { start, element, name };
