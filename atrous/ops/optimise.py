@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+
+import numpy as np
 
 from atrous import compiler
 from atrous.tensor import Tensor
@@ -321,6 +323,22 @@ def step(formula: Callable, *tensors: Tensor | None, **values: float | None) -> 
     _waiting.steps.setdefault(problem, []).append(given)
 
 
+def steps(formula: Callable, rows: Sequence[tuple], **values: float | None) -> None:
+    """As `step`, for rows of tensors whose numbers are the same."""
+    if len({id(row[0]) for row in rows}) < len(rows):  # one after the other
+        for row in rows:
+            step(formula, *row, **values)
+        return
+    present = tuple([tensor is not None for tensor in rows[0]])
+    alike: dict[tuple, list[list[Tensor]]] = {}
+    for row in rows:
+        given = [tensor for tensor in row if tensor is not None]
+        names = tuple([tensor.dtype.name for tensor in given])
+        alike.setdefault(names, []).append(given)
+    for names, each in alike.items():
+        _run((formula, present, tuple(values.items()), names), each)
+
+
 def _run(problem: tuple, rows: list[list[Tensor]]) -> None:
     """One formula with the same numbers, on the tensors of each row."""
     formula, present, values, names = problem
@@ -334,7 +352,9 @@ def _run(problem: tuple, rows: list[list[Tensor]]) -> None:
     others: list[list] = []
     for given in rows:
         for place in written:
-            given[place]._storage.settle_readers()
+            storage = given[place]._storage
+            if storage.readers:
+                storage.settle_readers()
     for row in arrays:
         (alike if _lie_alike(row) else others).append(row)
     if alike:
@@ -362,10 +382,12 @@ def _lie_alike(row: list) -> bool:
     """Whether the arrays are dense and have their elements in the same order."""
     first = row[0]
     shape, strides, itemsize = first.shape, first.strides, first.itemsize
-    if all([each.flags.c_contiguous and each.shape == shape for each in row]):
-        return True
-    if any([each.strides != strides or each.shape != shape for each in row]):
-        return False
+    for each in row:
+        if each.strides != strides or each.shape != shape:
+            # of sizes 1, or of other dtypes, the strides may say nothing
+            return all([a.flags.c_contiguous and a.shape == shape for a in row])
+    if first.flags.c_contiguous:
+        return all([each.flags.c_contiguous for each in row])
     return all([each.itemsize == itemsize for each in row]) and _dense(
         shape, strides, itemsize
     )
@@ -386,7 +408,7 @@ def _dense(shape: tuple[int, ...], strides: tuple[int, ...], step: int) -> bool:
 def counted(count: Tensor) -> int:
     """Add one to a count, a tensor of one number; returns it."""
     array = count._array
-    array[...] += 1
+    np.add(array, 1, array)
     count._bump()
     return int(array)
 

@@ -106,17 +106,18 @@ class Adam(Optimizer):
         lr, (beta1, beta2) = float(group["lr"]), _betas(group)
         largest = ("max_exp_avg_sq",) if group["amsgrad"] else ()
         names = ("exp_avg", "exp_avg_sq", *largest)
+        rows: dict[int, list[tuple]] = {}
         for parameter, gradient in self._each(group):
             state = self.state[parameter]
             _start(state, parameter, *names)
-            t = optimise.counted(state["step"])
-            optimise.step(
+            means = state["exp_avg"], state["exp_avg_sq"]
+            most = state["max_exp_avg_sq"] if largest else None
+            row = (parameter, gradient, *means, most)
+            rows.setdefault(optimise.counted(state["step"]), []).append(row)
+        for t, alike in rows.items():
+            optimise.steps(
                 optimise.adam,
-                parameter,
-                gradient,
-                state["exp_avg"],
-                state["exp_avg_sq"],
-                state["max_exp_avg_sq"] if group["amsgrad"] else None,
+                alike,
                 step_size=lr / (1 - beta1**t),
                 root=(1 - beta2**t) ** 0.5,
                 eps=float(group["eps"]),
