@@ -4,7 +4,7 @@
 Python. This module holds names only: each is explained where it is defined.
 """
 
-from . import autograd, backends, cpu, cuda, jit, linalg, methods
+from . import autograd, backends, jit, linalg, methods
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -51,6 +51,7 @@ from .formatting import set_printoptions
 from .ops import NAMES as _NAMES
 from .settings import (
     are_deterministic_algorithms_enabled,
+    float32_matmul_precision,
     get_float32_matmul_precision,
     get_num_interop_threads,
     get_num_threads,
@@ -65,9 +66,23 @@ from .version import __version__
 methods.install()
 globals().update(_NAMES)
 
-from . import later, nn, optim, utils  # noqa: E402  (they use the names above)
+from . import amp, cpu, cuda, later, nn, optim, utils  # noqa: E402  (they use these)
+from .amp.autocast_mode import OLD_NAMES as _OLD_NAMES  # noqa: E402
+from .amp.autocast_mode import (  # noqa: E402
+    autocast,
+    autocast_decrement_nesting,
+    autocast_increment_nesting,
+    clear_autocast_cache,
+    get_autocast_dtype,
+    is_autocast_cache_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+)
 from .constants import e, inf, nan, newaxis, pi  # noqa: E402
 from .io import load, save  # noqa: E402
 from .later import find as __getattr__  # noqa: E402
 
+globals().update(_OLD_NAMES)
 later.install()

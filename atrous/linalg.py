@@ -6,6 +6,7 @@ import math
 
 from .ops import extremes, reduce, vector_norms
 from .ops import matmul as products
+from .ops.autocast import in_lower
 
 matmul, multi_dot = products.matmul, lambda tensors: products.chain_matmul(*tensors)
 
@@ -15,6 +16,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     return vector_norms.norm(x, ord, dim, keepdim, dtype, out=out)
 
 
+@in_lower
 def vecdot(x, y, *, dim: int = -1, out=None):
     """Σ x · y along `dim`."""
     if x.shape and y.shape and x.shape[dim] != y.shape[dim]:

@@ -36,6 +36,7 @@ from .ops import (
     views,
     windows,
 )
+from .ops.autocast import unmarked
 from .ops.operands import inplace
 from .tensor import Tensor
 
@@ -192,7 +193,8 @@ def install() -> None:
             setattr(Tensor, name, getattr(module, name))
     for module, names in IN_PLACE.items():
         for name in names:
-            setattr(Tensor, f"{name}_", inplace(getattr(module, name), f"{name}_"))
+            function = unmarked(getattr(module, name))
+            setattr(Tensor, f"{name}_", inplace(function, f"{name}_"))
     for name in RESHAPING:
         setattr(Tensor, f"{name}_", views.in_place(getattr(views, name)))
     for name, function in RENAMED.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from . import compiler
 
 
@@ -33,7 +36,13 @@ _precision = "highest"
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """The least exactness of float32 products; all run at "highest" today."""
+    """The least exactness of float32 products and convolutions, in all threads.
+
+    "highest" is float32; "high" may be a few parts in 10⁶ off, "medium" as bfloat16,
+    a few in 10³. Both are permissions: where the CPU has no units that would be faster
+    for it, and none are used yet, everything is computed at "highest".
+    docs/precision.md tells more. Raises RuntimeError for another word.
+    """
     global _precision
     if precision not in _PRECISIONS:
         raise RuntimeError(
@@ -44,7 +53,28 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def get_float32_matmul_precision() -> str:
+    """The word that `set_float32_matmul_precision` was given; "highest" at first."""
     return _precision
+
+
+@contextlib.contextmanager
+def float32_matmul_precision(precision: str) -> Iterator[None]:
+    """`set_float32_matmul_precision` for a `with` block, or for a function.
+
+    >>> with float32_matmul_precision("high"):
+    ...     get_float32_matmul_precision()
+    'high'
+    >>> get_float32_matmul_precision()
+    'highest'
+
+    Source: jax.default_matmul_precision; torch has no such context.
+    """
+    before = get_float32_matmul_precision()
+    set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        set_float32_matmul_precision(before)
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:

@@ -10,13 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "atrous"
 LAYERS = [
     {"errors", "version", "constants"},
-    {"dtypes", "device", "backends", "cuda", "jit"},
+    {"dtypes", "device", "backends", "jit"},
     {"random", "compiler"},
     {"autograd", "storage", "settings"},
-    {"deferred", "tensor", "formatting", "cpu"},
+    {"deferred", "tensor", "formatting"},
     {"ops"},
     {"methods", "linalg"},
-    {"nn", "optim", "utils", "io", "volumes"},
+    {"nn", "optim", "utils", "io", "volumes", "amp", "cpu", "cuda"},
     {"explain"},
     {"cli", "later", "__main__", "__init__"},
 ]

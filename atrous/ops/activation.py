@@ -11,6 +11,7 @@ from .. import dtypes
 from ..autograd import needs_recording, record
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_lower
 from .derivative import elementwise
 from .elementwise import X, Y, Z
 from .operands import evaluate
@@ -307,6 +308,7 @@ def tanh(input: Tensor) -> Tensor:
     return input.tanh()
 
 
+@in_lower
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """input where positive, else weight · input; one weight, or one a channel (axis 1).
 

@@ -19,6 +19,7 @@ from ..autograd import link, needs_recording
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_lower
 from .conv_refusals import check_border, check_channels, check_operands, refusal
 from .operands import evaluate
 from .sizes import KERNEL, SPATIAL, at_least, by, per_axis
@@ -139,6 +140,7 @@ def convolution(
     )
 
 
+@in_lower
 def _call(
     rank: int,
     input: Tensor,

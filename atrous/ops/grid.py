@@ -16,6 +16,7 @@ from .. import dtypes
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_float32
 from .choice import where
 from .create import tensor
 from .join import stack
@@ -28,6 +29,7 @@ _AXES = {
 }
 
 
+@in_float32
 def grid_sample(
     input: Tensor,
     grid: Tensor,

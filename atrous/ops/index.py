@@ -11,6 +11,7 @@ from .. import dtypes
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import axis, check_tensor
+from .autocast import in_widest
 from .copying import zeros_of
 from .keys import ALL, at
 from .operands import stored, with_out
@@ -128,6 +129,7 @@ def index_add(
     )
 
 
+@in_widest
 @with_out
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """input with source[…, i, …] as slice index[i], for every i."""

@@ -11,6 +11,7 @@ from ..errors import operands as worded
 from ..tensor import Tensor
 from .activation import logsigmoid
 from .arguments import check_tensor
+from .autocast import in_float32
 from .choice import where
 from .derivative import totalled
 from .distance import pairwise_distance
@@ -20,6 +21,7 @@ from .loss import reduction_of, total
 from .operands import result_type
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -44,6 +46,7 @@ def margin_ranking_loss(
     return total((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
+@in_float32
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -58,6 +61,7 @@ def hinge_embedding_loss(
     return total(apart + where(target != -1, input, 0.0), reduction)
 
 
+@in_float32
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -80,6 +84,7 @@ def soft_margin_loss(
     )
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -109,6 +114,7 @@ def cosine_embedding_loss(
     return total(together + apart, reduction)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -168,6 +174,7 @@ def triplet_margin_with_distance_loss(
 # Many classes
 
 
+@in_float32
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -230,6 +237,7 @@ def _check_rows(name: str, input: Tensor, target: Tensor, rows, shape) -> None:
         )
 
 
+@in_float32
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,

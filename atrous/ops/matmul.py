@@ -15,6 +15,7 @@ from ..autograd import record, renamed
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import as_given, in_lower
 from .operands import broadcast_shapes, evaluate, stored, with_out
 
 __all__ = """
@@ -73,6 +74,7 @@ def _rank(name: str, argument: str, tensor: Tensor, rank: int) -> None:
         )
 
 
+@in_lower
 @with_out
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """(m, k) · (k, n) -> (m, n)."""
@@ -81,6 +83,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     return _multiplied("mm", "MmBackward0", input, mat2)
 
 
+@in_lower
 @with_out
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """(b, m, k) · (b, k, n) -> (b, m, n)."""
@@ -136,6 +139,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 vdot = dot
 
 
+@in_lower
 @with_out
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product; vectors are rows or columns, leading axes broadcast.
@@ -207,6 +211,7 @@ def _plus(input: Tensor, product: Tensor, beta, alpha) -> Tensor:
     return (input if beta == 1 else input * beta) + product
 
 
+@in_lower
 @with_out
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · input + alpha · mat1 · mat2."""
@@ -221,12 +226,14 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1) -> Tensor
     return _plus(input, mv(mat, vec), beta, alpha)
 
 
+@in_lower
 @with_out
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
     """beta · input + alpha · batch1 · batch2, a product an entry of the batch."""
     return _plus(input, bmm(batch1, batch2), beta, alpha)
 
 
+@in_lower
 @with_out
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
     """beta · input + alpha · Σ batch1 · batch2 over the batch."""
@@ -239,6 +246,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta=1, alpha=1) -> Tenso
     return _plus(input, outer(vec1, vec2), beta, alpha)
 
 
+@in_lower
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input · weightᵀ + bias.
 
@@ -291,6 +299,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return record(out, node, (bias, input, weight), formula, (input, weight))
 
 
+@as_given
 def bilinear(input1, input2, weight, bias=None) -> Tensor:
     """Σᵢⱼ input1[i] · weight[o, i, j] · input2[j] + bias."""
     out = einsum("...i,oij,...j->...o", input1, weight, input2)
@@ -461,7 +470,7 @@ def _pair(a, a_label, b, b_label, needed, sizes) -> tuple[Tensor, str]:
     columns = [each for each in b_label if each not in a_label]
     left = _arranged(a, a_label, batch, rows, inner, sizes)
     right = _arranged(b, b_label, batch, inner, columns, sizes)
-    product = left.bmm(right)
+    product = left.bmm(right) if inner else left * right
     held = batch + rows + columns
     return product.reshape([sizes[each] for each in held]), "".join(held)
 

@@ -14,6 +14,7 @@ from ..autograd import no_grad
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_float32
 from .operands import write
 from .standardise import Statistics, standardised
 
@@ -222,7 +223,8 @@ def local_response_norm(
         return input
     square = (input * input).reshape(input.shape[0], 1, input.shape[1], -1)
     square = pad(square, (0, 0, size // 2, (size - 1) // 2))
-    average = avg_pool2d(square, (size, 1), 1).reshape(input.shape)
+    pool = avg_pool2d if input.ndim == 3 else in_float32(avg_pool2d)
+    average = pool(square, (size, 1), 1).reshape(input.shape)
     return input / (average * alpha + k) ** beta
 
 

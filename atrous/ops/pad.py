@@ -15,6 +15,7 @@ from .. import compiler
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import check_tensor, integers
+from .autocast import in_float32
 from .copying import empty_like, filled, move, order_of
 
 __all__ = ["constant_pad_nd"]
@@ -46,6 +47,8 @@ def pad(
     if value:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     _check_rank(input, sizes, mode)
+    if mode == "replicate" or (mode == "reflect" and len(sizes) < 6):
+        return _mapped_in_float32(input, sizes, mode)
     return _mapped(input, sizes, mode)
 
 
@@ -207,6 +210,10 @@ def _mapped(input: Tensor, sizes: tuple, mode: str) -> Tensor:
         (input,),
         lambda g: (lambda: _folded(g, before, sizes, mode),),
     )
+
+
+#: Autocast's list has reflect and replicate, but not reflect in three dimensions.
+_mapped_in_float32 = in_float32(_mapped)
 
 
 def _folded(g: Tensor, shape: tuple, sizes: tuple, mode: str) -> Tensor:

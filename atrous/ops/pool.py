@@ -17,6 +17,7 @@ from ..autograd import is_grad_enabled, record
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_float32
 from .operands import evaluate
 from .sizes import SPATIAL, at_least, by, per_axis
 
@@ -189,6 +190,12 @@ adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
     _adaptive("max", rank) for rank in (1, 2, 3)
 )
 lp_pool1d, lp_pool2d, lp_pool3d = map(_lp_pool, (1, 2, 3))
+max_pool3d, max_pool3d_with_indices, avg_pool3d, lp_pool3d = map(
+    in_float32, (max_pool3d, max_pool3d_with_indices, avg_pool3d, lp_pool3d)
+)
+adaptive_avg_pool3d, adaptive_max_pool3d = map(
+    in_float32, (adaptive_avg_pool3d, adaptive_max_pool3d)
+)
 
 
 def adaptive_average(name: str, input: Tensor, output_size, rank=None) -> Tensor:

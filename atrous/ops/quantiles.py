@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..tensor import Tensor
+from .autocast import in_float32
 from .choice import where
 from .extremes import chosen
 from .operands import stored, with_out
@@ -130,12 +131,14 @@ def _between(order: Tensor, place: Tensor) -> Tensor:
     return below.lerp(above, place - low).squeeze(-1)
 
 
+@in_float32
 @with_out
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear") -> Tensor:
     """The q-th quantiles (0 … 1) over one axis or all."""
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
+@in_float32
 @with_out
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear") -> Tensor:
     """As `quantile`, of what is not NaN."""

@@ -16,6 +16,7 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from . import arguments
 from .arguments import check_tensor
+from .autocast import in_float32
 from .choice import where
 from .operands import with_out
 
@@ -147,6 +148,7 @@ def nanmean(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Te
     return nansum(input, dim, keepdim, dtype=dtype) / counted
 
 
+@in_float32
 @with_out
 def prod(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     """The product over all axes, or over one."""
@@ -272,6 +274,7 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     return variance.sqrt(), center
 
 
+@in_float32
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix."""
     if input.dim() != 2:

@@ -11,6 +11,7 @@ import warnings
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_float32
 from .derivative import totalled
 from .elementwise import X, Y, Z, real
 from .loss import reduction_of, total
@@ -81,6 +82,7 @@ def _weighted(name: str, loss: Tensor, weight: Tensor, reduction: str) -> Tensor
     return product.sum() / weight.sum() if reduction == "mean" else product.sum()
 
 
+@in_float32
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -100,6 +102,7 @@ def mse_loss(
     return totalled("MseLossBackward0", square, (input, target), kind, reduction)
 
 
+@in_float32
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -121,6 +124,7 @@ def l1_loss(
     return totalled(node[reduction], _DISTANCE, (input, target), kind, reduction)
 
 
+@in_float32
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -141,6 +145,7 @@ def smooth_l1_loss(
     return totalled("SmoothL1LossBackward0", _SMOOTH_L1, operands, kind, reduction)
 
 
+@in_float32
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -185,6 +190,7 @@ _SOFTPLUS_OF_NEGATIVE = (
 )
 
 
+@in_float32
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -226,6 +232,7 @@ def binary_cross_entropy(
     )
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -265,6 +272,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@in_float32
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -307,6 +315,7 @@ def kl_div(
 # Likelihoods
 
 
+@in_float32
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

@@ -15,6 +15,7 @@ from .. import compiler, dtypes
 from ..autograd import record
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_float32
 from .elementwise import X
 from .operands import evaluate
 from .pool import adaptive_average
@@ -72,7 +73,8 @@ def interpolate(
             f" input {by(spatial)} output {by(sizes)}."
         )
     if mode == "area":
-        return adaptive_average("interpolate", input, sizes)
+        average = in_float32(adaptive_average) if input.ndim == 5 else adaptive_average
+        return average("interpolate", input, sizes)
     if not input.is_floating_point() and input.dtype is not dtypes.uint8:
         raise NotImplementedError(
             f"interpolate: not implemented for '{input.dtype.alias}' tensors."

@@ -11,6 +11,7 @@ from ..autograd import record
 from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
+from .autocast import in_float32
 from .operands import stored
 from .sizes import SPATIAL, at_least, by, per_axis
 
@@ -39,7 +40,9 @@ def _max_unpool(rank: int):
     return max_unpool
 
 
-max_unpool1d, max_unpool2d, max_unpool3d = map(_max_unpool, (1, 2, 3))
+max_unpool1d, max_unpool2d, max_unpool3d = (
+    in_float32(_max_unpool(rank)) for rank in (1, 2, 3)
+)
 
 
 def _check_unpool(name: str, rank: int, input: Tensor, indices: Tensor) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from . import deferred
-from .compiler import memory
+from .. import deferred
+from ..compiler import memory
+from . import amp
 
 
 def is_available() -> bool:
