@@ -35,8 +35,10 @@ FEW = 8
 WEIGHT_BYTES = 32 << 20
 #: Most bytes of transformed tiles of a block, for the weight gradient.
 GRADIENT_BYTES = 8 << 20
-#: Chunks that a launch should have, so that threads end together.
-CHUNKS = 8
+#: Chunks that a launch should have, and threads that then should end together.
+CHUNKS, THREADS = 8, (2, 4)
+#: What transforming a slice of depth once more costs, of all the time of a slice.
+HALO = 0.1
 #: Parts of a weight gradient, each with its own sums: so many, or more if each then
 #: still has TILES_A_PART.
 PARTS = 4
@@ -224,13 +226,19 @@ def choose_sizes(taps: Taps) -> tuple[int, int]:
 
 
 def _block(
-    weights: Weights, tiles: int, pixels: int, launches: int, solves_w: bool
+    weights: Weights,
+    tiles: int,
+    pixels: int,
+    launches: int,
+    solves_w: bool,
+    evenly: bool,
 ) -> int:
     """Tiles that go through the steps together, in blocks of about equal size.
 
     Enough to make up for reading the weights from beyond the L2; for the results no
     more, as what the parts of their sums add up to then stays in the L1. At least
-    `launches` blocks, as long as each fills the `pixels` of a product's registers.
+    `launches` blocks, as long as each fills the `pixels` of a product's registers;
+    `evenly` so many that the threads end together.
     """
     least, most = pixels, 24
     if solves_w:  # its weights, read and written once a block, weigh as the tiles do
@@ -239,18 +247,44 @@ def _block(
         least = 24
         most = max(least, min(128, c * k // (c + k), GRADIENT_BYTES // each))
     size = min(most, max(least, -(-tiles // launches)))
-    return -(-tiles // -(-tiles // size))
+    blocks = -(-tiles // size)
+    if evenly and CHUNKS // 2 < blocks < 4 * CHUNKS:
+        more = range(blocks, min(blocks + 4, tiles // pixels + 1))
+        less = range(-(-tiles // (size + 4)), blocks)
+        blocks = min(
+            (*less, *more, blocks), key=lambda n: (_uneven(n), abs(n - blocks))
+        )
+    return -(-tiles // blocks)
 
 
-def _depths(count: int, phases: int, blocks: int) -> tuple[int, int]:
-    """Outputs in depth of a block, and how many blocks all phases have: about as many
-    as asked for, none of them without an output."""
-    a_phase = max(1, blocks // phases)
-    while True:
-        size = -(-count // (phases * a_phase))
-        if (a_phase - 1) * size < count // phases:
-            return size, a_phase * phases
-        a_phase -= 1
+def _uneven(chunks: int) -> float:
+    """How much longer the last thread works than all would on equal shares."""
+    return sum(-(-chunks // n) * n for n in THREADS) / (len(THREADS) * chunks)
+
+
+def _parts(blocks: int, limit: int) -> int:
+    """Parts of the blocks, up to a limit, that keep threads busy to the end."""
+    counts = range(limit, limit // 2, -1)
+    return min(counts, key=lambda n: _uneven(n) * -(-blocks // n) * n)
+
+
+def _depths(z: Axis, phases: int, tile_blocks: int) -> tuple[int, int]:
+    """Outputs in depth of a block, and how many blocks all phases have, none of them
+    without an output: enough for all threads, and no more than their halos are worth.
+    """
+    found = []
+    for a_phase in range(1, max(1, z.count // (4 * phases)) + 1):
+        size = -(-z.count // (phases * a_phase))
+        blocks = a_phase * phases
+        chunks = blocks * tile_blocks
+        if (a_phase - 1) * size < z.count // phases:
+            again = HALO * (len(z.taps) - 1) * blocks / z.count
+            cost = (1 + again) * _uneven(chunks)
+            found.append((chunks < CHUNKS, cost, size, blocks))
+        if chunks > 8 * CHUNKS:
+            break
+    few, _, size, blocks = min(found)
+    return (size, blocks) if not few else max(found, key=lambda each: each[3])[2:]
 
 
 @lru_cache(maxsize=1024)
@@ -286,15 +320,14 @@ def plan(
     depth = -(-z.count // phases[0])
     depth_blocks = phases[0] * min(-(-CHUNKS // phases[0]), max(1, depth // 4))
     launches = -(-CHUNKS // (depth_blocks * weights.blocks))
-    block = _block(weights, tiles, registers.pixels, launches, solves_w)
+    evenly = not solves_w and z.count == 1
+    block = _block(weights, tiles, registers.pixels, launches, solves_w, evenly)
     if not solves_w:
         rows, width, wider = row_tiles(block, registers.pixels)
         width += wider > 0
         block = rows * width
     tile_blocks = -(-tiles // block)
-    depth_a_block, depth_blocks = _depths(
-        z.count, phases[0], min(depth_blocks, -(-CHUNKS // tile_blocks))
-    )
+    depth_a_block, depth_blocks = _depths(z, phases[0], tile_blocks)
     kernel = Winograd(
         weights=weights,
         phases=phases,
@@ -317,7 +350,7 @@ def plan(
         most = max(1, WEIGHT_BYTES // (weights.size * ITEMSIZES[taps.dtype]))
         worth = tiles * z.count // TILES_A_PART
         least = -(-PARTS // weights.blocks)
-        parts = min(parts, most, max(least, min(worth, 4 * PARTS)))
+        parts = _parts(parts, min(parts, most, max(least, min(worth, 4 * PARTS))))
     shares = min(weights.blocks, -(-CHUNKS // parts))
     workspace = -(-sum(kernel.sections) // 16) * 16
     numbers = (
