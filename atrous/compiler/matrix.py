@@ -130,5 +130,5 @@ def _few_rows(a: StandIn, b: StandIn, result: StandIn) -> None:
         kernel, chunks = Spread(tile), -(-n // tile.columns)
         pointers = (b, a, result, np.arange(m) * pitch, None)
         numbers = (n, n, m, in_wider, k, k, 1, n)
-    built = cache.kernel(("streamed", kernel), kernel.build, target)
+    built = cache.kernel(("conv_streamed", kernel), kernel.build, target)
     recorder.launch(built, pointers, numbers, chunks)
