@@ -264,16 +264,23 @@ def _readable(array: np.ndarray, outs: Sequence) -> np.ndarray:
     return array
 
 
-def launch_into(expr, arrays: Sequence[np.ndarray], out: np.ndarray, target) -> Launch:
+def launch_into(
+    expr, arrays: Sequence[np.ndarray], out: np.ndarray, target, ordered=False
+) -> Launch:
     """The launch that writes an expression's values into `out`, whatever the size: its
-    arguments are the addresses of `arrays` and of `out`, and then its numbers."""
+    arguments are the addresses of `arrays` and of `out`, and then its numbers. Axes are
+    walked as they lie in `out` or, if `ordered`, from the first to the last."""
     found = plan((expr,), tuple(map(dtype_name, arrays)), (), (_wanted(out),))
-    return _recipe(found, arrays, out.shape, (out,), target, wide=False).launch
+    shape, lined = out.shape, _lined(out, arrays)
+    walks = [broadcast_strides(array, shape) for array in (*arrays, out)]
+    order = tuple(range(len(shape)))
+    if not ordered:
+        order = memory_order(len(shape), (walks[-1], *walks[:-1]))
+    return _ordered(found, len(arrays), shape, walks, order, lined, target, wide=False)
 
 
-def _recipe(found: Plan, arrays, shape, outs, target=None, wide=True) -> _Recipe:
-    """Order and merge the dimensions, and choose the kernel. Unless `wide`, inputs are
-    read where they are, however short their rows."""
+def _recipe(found: Plan, arrays, shape, outs) -> _Recipe:
+    """Order and merge the dimensions, and choose the kernel."""
     walks = [broadcast_strides(array, shape) for array in arrays]
     leading = [broadcast_strides(out, shape) for out in outs if out is not None]
     order = memory_order(len(shape), (*leading, *walks))
@@ -281,13 +288,22 @@ def _recipe(found: Plan, arrays, shape, outs, target=None, wide=True) -> _Recipe
     walks += [fresh if out is None else broadcast_strides(out, shape) for out in outs]
     sizes = tuple([shape[axis] for axis in order])
     turn = None if order == tuple(range(len(order))) else tuple(np.argsort(order))
+    lined = all([_lined(out, arrays) for out in outs])
+    launch = _ordered(found, len(arrays), shape, walks, order, lined)
+    return _Recipe(launch, sizes, turn, tuple(map(storage, found.results)))
+
+
+def _ordered(
+    found: Plan, inputs: int, shape, walks, order, lined: bool, target=None, wide=True
+) -> Launch:
+    """The launch over the axes of `shape` in this order, those merged that can be.
+    Unless `wide`, inputs are read where they are, however short their rows."""
+    sizes = tuple([shape[axis] for axis in order])
     ordered = tuple([tuple([walk[axis] for axis in order]) for walk in walks])
     merged, steps = collapse(sizes, ordered)
     if not merged:
         merged, steps = (1,), ((1,),) * len(walks)
-    lined = all([_lined(out, arrays) for out in outs])
-    launch = _launch(found, len(arrays), merged, steps, target, wide, lined)
-    return _Recipe(launch, sizes, turn, tuple(map(storage, found.results)))
+    return _launch(found, inputs, merged, steps, target, wide, lined)
 
 
 def _launch(

@@ -32,8 +32,9 @@ from .pool import Step, replayer, workers_of
 from .target import Target
 
 #: What stand-ins pretend to begin at. No byte of it, or around it, is read or written.
-_NOWHERE = np.zeros(64, np.uint8)
 _ALIGNMENT = 64
+_NOWHERE = np.zeros(2 * _ALIGNMENT, np.uint8)
+_NOWHERE = _NOWHERE[-address(_NOWHERE) % _ALIGNMENT :][:_ALIGNMENT]
 #: Terms that one launch adds.
 _TERMS = 8
 
@@ -177,10 +178,11 @@ class Recorder:
         step = Step(kernel, (*values, *numbers), tuple(places), chunks)
         self._steps.append(step)
 
-    def pointwise(self, expr, *arrays: StandIn, out: StandIn) -> None:
-        """As `compiler.pointwise`: write an expression's values into `out`."""
+    def pointwise(self, expr, *arrays: StandIn, out: StandIn, ordered=False) -> None:
+        """As `compiler.pointwise`: write an expression's values into `out`. Axes are
+        walked as they lie in `out` or, if `ordered`, from the first to the last."""
         if out.size:
-            made = launch_into(expr, arrays, out, self.target)
+            made = launch_into(expr, arrays, out, self.target, ordered)
             self.launch(made.kernel, (*arrays, out), made.numbers, made.chunks)
 
     def assign(self, to: StandIn, value) -> None:

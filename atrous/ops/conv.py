@@ -209,9 +209,10 @@ def _spec(
 ) -> ConvSpec:
     """The spec of a call, whose operands' types, ranks and dtypes are right."""
     rank = weight._array.ndim - 2
-    if border not in compiler.BORDERS:
+    borders = compiler.BORDERS
+    if border not in borders:
         raise ValueError(
-            f"{name}: padding_mode is one of {', '.join(map(repr, compiler.BORDERS))}, not"
+            f"{name}: padding_mode is one of {', '.join(map(repr, borders))}, not"
             f" {border!r}."
         )
     check_channels(name, input, weight, bias, groups, transposed)

@@ -8,6 +8,7 @@ cache.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 
@@ -191,6 +192,12 @@ def _pack_planes(
                 e.store(e.load(column + offset), corner + channel)
 
 
+#: Channels in that are packed together.
+FEW = 16
+#: Channels out of a cache line, of float32.
+LINE = 16
+
+
 def whole_and_rest(size: int, block: int) -> list[tuple[int, int, int]]:
     """A length cut into blocks: (first, blocks, of how many) of the whole ones, and of
     what is left over.
@@ -214,11 +221,31 @@ def pack_weights(w: np.ndarray, lanes: int, out: np.ndarray) -> None:
     out = out.reshape(*out.shape[:3], *taps, inputs_a_block, lanes)
     if outputs % lanes or inputs % inputs_a_block:
         out.fill(0)
-    order = (0, 3, 1, *range(5, 5 + len(taps)), 4, 2)
     for i, i_blocks, i_size in whole_and_rest(inputs, inputs_a_block):
         for o, o_blocks, o_size in whole_and_rest(outputs, lanes):
             part = w[:, o : o + o_blocks * o_size, i : i + i_blocks * i_size]
             part = part.reshape(groups, o_blocks, o_size, i_blocks, i_size, *taps)
             first_i, first_o = i // inputs_a_block, o // lanes
             to = out[:, first_i : first_i + i_blocks, first_o : first_o + o_blocks]
-            to[..., :i_size, :o_size] = part.transpose(order)
+            _pack_blocks(part, to[..., :i_size, :o_size])
+
+
+def _pack_blocks(part: np.ndarray, to: np.ndarray) -> None:
+    """(groups, o blocks, o, i blocks, i, *taps) -> (groups, i blocks, o blocks, *taps,
+    i, o), a line of o and few i at a time: what is read of them stays in the first
+    cache until all of its taps are used up."""
+    groups, o_blocks, o, i_blocks, i, *taps = part.shape
+    line = LINE if o % LINE == 0 else o
+    few = gcd(i, FEW)
+    part = part.reshape(
+        groups, o_blocks, o // line, line, i_blocks, i // few, few, *taps
+    )
+    to = to.reshape(*to.shape[:-2], i // few, few, o // line, line)
+    rank = len(taps)
+    part_taps, to_taps = range(7, 7 + rank), range(3, 3 + rank)
+    part.recorder.pointwise(
+        ("in", 0),
+        part.transpose(0, 4, 1, 2, 5, *part_taps, 6, 3),
+        out=to.transpose(0, 1, 2, rank + 5, rank + 3, *to_taps, rank + 4, rank + 6),
+        ordered=True,
+    )
