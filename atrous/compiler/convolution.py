@@ -27,6 +27,7 @@ from .schedules import (
     conv_dots,
     conv_grouped,
     conv_streamed,
+    conv_thin,
     conv_weights,
     conv_winograd,
 )
@@ -37,7 +38,7 @@ from .target import Target, threads
 #: Schedules of groups of few channels, for all three operands.
 SLIDING = (conv_depthwise, conv_grouped)
 #: Schedules of a tap convolution: the first that handles it computes it.
-SCHEDULES = (*SLIDING, conv_dots, conv_direct)
+SCHEDULES = (*SLIDING, conv_thin, conv_dots, conv_direct)
 
 
 def convolve(
@@ -314,7 +315,9 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
     x = _readable(given["x"], squares=_in_squares(taps, winograd))
     y = _readable(given["y"], dense=bool(sliding) or taps.channels > 1)
     if winograd:
-        conv_winograd.weight_gradient(taps, x, _elements(x, 1), y, _elements(y, 1), w)
+        strides = _elements(x, spec.groups), _elements(y, spec.groups)
+        by_group = _groups(spec, w)
+        conv_winograd.weight_gradient(taps, x, strides[0], y, strides[1], by_group)
         return
     by_group = _groups(spec, w)
     by_group = by_group.reshape(*by_group.shape[:3], -1)
@@ -360,7 +363,7 @@ def _tap_convolution(
     w = w[tuple(picked)]
     strides = _elements(source, taps.groups), _elements(result, taps.groups)
     if winograd:
-        conv_winograd.convolve(taps, source, strides[0], w[0], bias, result, strides[1])
+        conv_winograd.convolve(taps, source, strides[0], w, bias, result, strides[1])
     else:
         run_taps(taps, source, strides[0], w, bias, result, strides[1])
 
