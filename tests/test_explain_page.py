@@ -432,6 +432,17 @@ def test_border_modes_and_axes_of_their_own(show):
     assert run(page, "atrous.state.size") == [7, 6]
 
 
+def test_zeros_between_the_cells_of_a_transposed_input(show):
+    one = setting(2, 1, 1, 3, transposed=True, stride=2)
+    page = show(explanation(one, (3, 3)), "language=en&at=output.0.2.2")
+    grid = "Stage.scene.grids.find((one) => one.side === 'input')"
+    apart, cell = run(page, f"[{grid}.box([0, 1]).x - {grid}.box([0, 0]).x, {grid}.w]")
+    assert apart == 2 * cell
+    assert run(page, "document.getElementById('inserted').hidden") is False
+    covered = run(page, f"{grid}.reach(State.layer, [2, 2])")
+    assert (covered["w"], covered["h"]) == (3 * cell, 3 * cell)  # the whole kernel
+
+
 def test_output_padding_and_the_number_of_axes(show):
     one = setting(2, 2, 2, 3, transposed=True, stride=2)
     page = show(explanation(one, (3, 3)), "language=en")
@@ -690,4 +701,4 @@ def test_stepping_through_a_volume_takes_less_than_a_frame(show, record_property
     page.execute_async_script(walk)
     each = (spent() - before) * 1000 / 100
     record_property("milliseconds a step", round(each, 2))
-    assert each < 3 * 1000 / 60  # a frame is 16.7 ms; a shared machine may be slower
+    assert each < 2 * 1000 / 60  # a frame is 16.7 ms; a shared machine may be slower

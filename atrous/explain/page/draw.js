@@ -74,6 +74,10 @@ const Draw = (() => {
       for (const { place, value, ghost, unread } of cells)
         Cells.drawCell(pen, grid.box(place), value, largest, { type, ghost, unread });
     const { quiet } = Cells.palette;
+    if (grid.isSpread && grid.side === "input") {
+      for (const [x, y] of grid.zeros())
+        pen.rect(x - 1.5, y - 1.5, 3, 3, { fill: Cells.palette.faint, radius: 1.5 });
+    }
     if (grid.titleAt) {
       pen.text(grid.title, grid.titleAt[0], grid.titleAt[1], {
         size: TITLE_SIZE,

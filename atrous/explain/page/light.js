@@ -3,7 +3,7 @@ const Light = (() => {
   const ARROWS = 48; // more of them would hide what they explain
 
   /** For each grid the boxes of its lit cells: {grid, cells: [{box, index}], frame}. */
-  function lit(scene, meeting, side) {
+  function lit(state, scene, meeting, side) {
     const found = [];
     for (const grid of scene.grids) {
       if (grid.side !== side) continue;
@@ -12,8 +12,12 @@ const Light = (() => {
         const box = one.channel === grid.channel ? grid.box(one.place) : null;
         if (box) cells.push({ box, index });
       });
-      if (cells.length)
-        found.push({ grid, cells, frame: around(cells.map((one) => one.box)) });
+      if (!cells.length) continue;
+      const frame =
+        grid.isSpread && side === "input"
+          ? grid.reach(state.model.layer, state.cursor.position)
+          : around(cells.map((one) => one.box));
+      found.push({ grid, cells, frame });
     }
     return found;
   }

@@ -14,15 +14,24 @@ const Planes = (() => {
     });
     const [oh, ow] = model.out;
     const kernelMost = Math.min(38, (width * 0.24) / kw, 200 / kh);
-    const beside = width - 2 * 40 - 92 - kw * Math.min(kernelMost, 30) - 8;
+    const beside = width - 2 * 32 - 84 - kw * Math.min(kernelMost, 30) - 8;
     const stacked = width < 560;
-    const gap = stacked ? 24 : 40;
+    const gap = stacked ? 24 : 32;
     const across = stacked ? width - gap - kw * Math.min(kernelMost, 28) - 8 : beside;
     // Cells below 7 pixels would be dust: of a long axis a part is shown.
     const room = Math.max(12, Math.floor(across / 7));
     const most = stacked
       ? Math.min(room, 40)
       : Math.max(Math.floor(room / 2), room - Math.max(fw, ow));
+    // A transposed convolution is seen best with its zeros between the cells.
+    const lattice = (spread) => [
+      (Math.min(fh, most) - 1) * spread[0] + 1,
+      (Math.min(fw, most) - 1) * spread[1] + 1,
+    ];
+    const beyond = stacked ? 0 : Math.min(ow, most);
+    const roomy = across / (lattice(layer.stride)[1] + beyond) >= 20;
+    const spread = layer.transposed && roomy ? layer.stride : [1, 1];
+    const [deep, wide] = lattice(spread);
     const shown = {
       fh: Math.min(fh, most),
       fw: Math.min(fw, most),
@@ -30,33 +39,30 @@ const Planes = (() => {
       ow: Math.min(ow, most),
     };
     const tall = width < 560 ? 620 : clamp(window.innerHeight - 240, 660, 900);
-    const likely = Math.min(26, across / (shown.fw + (stacked ? 0 : shown.ow)));
+    const likely = Math.min(26, across / (wide + beyond));
     const rows = (cells, count, share) =>
       clamp(
         Math.floor((tall * share) / (cells * likely + HEAD)),
         1,
         Math.min(count, 8),
       );
-    const inputs = rows(shown.fh, layer.in_channels, 1);
-    const high = (tall - inputs * HEAD) / (inputs * shown.fh);
+    const inputs = rows(deep, layer.in_channels, 1);
+    const high = (tall - inputs * HEAD) / (inputs * deep);
     const cell = Math.floor(
-      clamp(
-        Math.min(across / (shown.fw + (stacked ? 0 : shown.ow)), Math.max(high, 12)),
-        5,
-        50,
-      ),
+      clamp(Math.min(across / (wide + beyond), Math.max(high, 12)), 5, 50),
     );
     const kernelCell = Math.floor(
       clamp(Math.min(cell < 20 ? 30 : cell, kernelMost), 4, 50),
     );
     return {
       ...shown,
+      spread,
       stacked,
       gap,
       cell,
       kernelCell,
       inputs,
-      sums: stacked ? 0 : 92,
+      sums: stacked ? 0 : 84,
       outputs: rows(shown.oh, layer.out_channels, stacked ? 0.4 : 1),
     };
   }
@@ -66,7 +72,7 @@ const Planes = (() => {
     const { model } = state;
     const { layer, size } = model;
     const plan = measure(model, width);
-    const { cell, kernelCell, gap, stacked } = plan;
+    const { cell, kernelCell, gap, stacked, spread } = plan;
     const [kh, kw] = layer.kernel_size;
     const about = focusChannels(state);
     const inputs = channels("plane.in", layer.in_channels, plan.inputs, about.input);
@@ -82,7 +88,8 @@ const Planes = (() => {
     const cols = part("plane.cols", wide, plan.fw, near.input[1]);
     const outRows = part("plane.outRows", [0, model.out[0]], plan.oh, near.output[0]);
     const outCols = part("plane.outCols", [0, model.out[1]], plan.ow, near.output[1]);
-    const kernelAt = cols.count * cell + gap;
+    const deep = ((rows.count - 1) * spread[0] + 1) * cell;
+    const kernelAt = ((cols.count - 1) * spread[1] + 1) * cell + gap;
     const used =
       kernelAt +
       kw * kernelCell +
@@ -90,7 +97,7 @@ const Planes = (() => {
       (stacked ? 0 : gap + outCols.count * cell);
     const left = Math.max(0, Math.floor((width - used) / 2));
     const top = TITLE + 10;
-    const rowHeight = Math.max(rows.count * cell, kh * kernelCell) + HEAD;
+    const rowHeight = Math.max(deep, kh * kernelCell) + HEAD;
     const grids = [];
     const subtotals = [];
     inputs.forEach((channel, i) => {
@@ -104,13 +111,14 @@ const Planes = (() => {
           y,
           w: cell,
           h: cell,
+          spread,
           title: `x[${channel}]`,
           rows: { axis: 0, ...rows },
           cols: { axis: 1, ...cols },
         }),
       );
       if (!Geometry.joins(layer, about.kernel, channel)) return;
-      const middle = y + Math.max(0, (rows.count * cell - kh * kernelCell) / 2);
+      const middle = y + Math.max(0, (deep - kh * kernelCell) / 2);
       grids.push(
         new Grid({
           id: `weight${channel}`,

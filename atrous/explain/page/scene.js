@@ -3,12 +3,15 @@
 const Scene = (() => {
   const TITLE = 22;
 
-  /** Cells of one channel: `rows` and `cols` say {axis, first, count}. */
+  /** Cells of one channel: `rows` and `cols` say {axis, first, count}. `spread` says how
+   * many steps apart cells stand: a transposed convolution puts zeros between them. */
   class Grid {
     constructor(fields) {
-      Object.assign(this, { fixed: [], pitch: fields.w, index: [] }, fields);
+      Object.assign(this, { fixed: [], unit: fields.w, spread: [1, 1] }, fields);
+      this.pitch = this.unit * this.spread[1];
+      this.pitchDown = this.h * this.spread[0];
       this.width = (this.cols.count - 1) * this.pitch + this.w;
-      this.height = this.rows.count * this.h;
+      this.height = (this.rows.count - 1) * this.pitchDown + this.h;
     }
 
     /** The tensor position at a row and a column. */
@@ -29,7 +32,7 @@ const Scene = (() => {
         return null;
       return {
         x: this.x + col * this.pitch,
-        y: this.y + row * this.h,
+        y: this.y + row * this.pitchDown,
         w: this.w,
         h: this.h,
       };
@@ -38,12 +41,47 @@ const Scene = (() => {
     /** The position under a point, or null. */
     at(x, y) {
       const col = Math.floor((x - this.x) / this.pitch);
-      const row = Math.floor((y - this.y) / this.h);
+      const row = Math.floor((y - this.y) / this.pitchDown);
       const inside =
         row >= 0 && row < this.rows.count && col >= 0 && col < this.cols.count;
-      return inside && x - this.x - col * this.pitch <= this.w
-        ? this.position(row, col)
-        : null;
+      const between =
+        x - this.x - col * this.pitch > this.w ||
+        y - this.y - row * this.pitchDown > this.h;
+      return inside && !between ? this.position(row, col) : null;
+    }
+
+    /** Middles of the zeros that stand between the cells. */
+    zeros() {
+      const found = [];
+      const [down, across] = this.spread;
+      for (let row = 0; row <= (this.rows.count - 1) * down; row++) {
+        for (let col = 0; col <= (this.cols.count - 1) * across; col++) {
+          if (row % down || col % across)
+            found.push([
+              this.x + col * this.unit + this.w / 2,
+              this.y + row * this.h + this.h / 2,
+            ]);
+        }
+      }
+      return found;
+    }
+
+    /** The stretch that the whole kernel covers here, zeros included, about an output. */
+    reach(layer, place) {
+      const along = ({ axis, first, count }, spread, unit, cell) => {
+        if (axis === null) return [0, cell];
+        const last = place[axis] + Geometry.border(layer, axis)[0] - first * spread;
+        const from = Math.max(0, last - Geometry.span(layer, axis) + 1);
+        const to = Math.min((count - 1) * spread, last);
+        return [from * unit, (to - from) * unit + cell];
+      };
+      const [x, w] = along(this.cols, this.spread[1], this.unit, this.w);
+      const [y, h] = along(this.rows, this.spread[0], this.h, this.h);
+      return { x: this.x + x, y: this.y + y, w, h };
+    }
+
+    get isSpread() {
+      return this.spread.some((step) => step > 1);
     }
   }
 

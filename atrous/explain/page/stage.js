@@ -79,6 +79,7 @@ const Stage = (() => {
   function settle() {
     meeting = Draw.meeting(State);
     found = Light.lit(
+      State,
       scene,
       meeting,
       State.cursor.side === "output" ? "input" : "output",
@@ -194,6 +195,8 @@ const Stage = (() => {
 
   function tellPart() {
     const note = document.getElementById("part");
+    const spread = scene.grids.some((grid) => grid.side === "input" && grid.isSpread);
+    document.getElementById("inserted").hidden = !spread;
     const { model } = State;
     const held = [model.input, model.weight].every((tensor) => tensor.complete);
     const parts = [];
