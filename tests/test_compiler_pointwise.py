@@ -497,7 +497,7 @@ def test_many_problems_in_one_launch(on_target):
 
 
 def test_large_results_are_written_past_the_caches(on_target, monkeypatch):
-    monkeypatch.setattr("atrous.compiler.elementwise.STREAMED", 1 << 16)
+    monkeypatch.setattr("atrous.compiler.layout.STREAMED", 1 << 16)
     rng = np.random.default_rng(11)
     for shape in ((64, 1000), (3, 150, 64), (33, 1021), (50, 16, 48)):
         x = rng.standard_normal(shape).astype("f4")

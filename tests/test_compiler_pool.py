@@ -236,3 +236,20 @@ def test_bfloat16_in_either_layout():
     np.testing.assert_array_equal(compiler.pool_forward(problem, bits, None), want)
     exact = reference.widen_bfloat16(bits).reshape(1, 24, 3, 2, 3, 2).max((3, 5))
     np.testing.assert_array_equal(reference.widen_bfloat16(want), exact)
+
+
+def test_large_results_are_written_past_the_caches(on_target, monkeypatch):
+    monkeypatch.setattr("atrous.compiler.layout.STREAMED", 1 << 16)
+    x = last(np.random.default_rng(8).standard_normal((2, 32, 24, 22)).astype("f4"))
+    for kind in ("max", "average"):
+        problem = spec(kind, x, 3, 1, 1)
+        found = compiler.pool_forward(problem, x)
+        y, indices = found if kind == "max" else (found, None)
+        np.testing.assert_allclose(y, reference.pool(problem, x)[0], atol=1e-6)
+        back = compiler.pool_gradient(problem, y, indices)
+        want = reference.pool_gradient(problem, y, indices)
+        np.testing.assert_allclose(back, want, atol=1e-5)
+    for mode in ("nearest", "linear"):
+        problem = ResampleSpec(mode, (24, 22), (50, 44))
+        want = reference.resample(problem, x)
+        np.testing.assert_allclose(compiler.resample(problem, x), want, atol=1e-5)

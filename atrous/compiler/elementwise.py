@@ -17,7 +17,7 @@ import numpy as np
 
 import atrous.compiler as compiler
 
-from . import cache, memory, reference
+from . import cache, layout, memory, reference
 from .expression import Program, storage, typed, weak_kind
 from .launch import Launch, address, remember
 from .layout import (
@@ -31,6 +31,7 @@ from .layout import (
     memory_order,
     overlaps,
     pieces,
+    streams,
     tiles,
     widen,
 )
@@ -45,9 +46,6 @@ _KERNEL_ONLY = frozenset(("erf", "erfc"))
 _BITS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 #: A tiled walk pays from this many rows and columns on.
 _TILED = 16
-#: Results of so many bytes are written past the caches, in lines of so many: else each
-#: line is read from memory to be overwritten.
-STREAMED, LINE = 16 << 20, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +249,7 @@ def _lined(out: np.ndarray | None, arrays: Sequence[np.ndarray]) -> bool:
     of a line on, and nothing of it is read."""
     if out is None:
         return True
-    if out.nbytes < STREAMED or address(out) % LINE:
+    if out.nbytes < layout.STREAMED or address(out) % layout.LINE:
         return False
     return not any([out is array for array in arrays])
 
@@ -326,8 +324,11 @@ def _launch(
         for i in range(inputs):
             if kinds[i] == "strided" and walks[i][-2] == 1:
                 kinds[i] = "turned"
-    streams = lined and not tiled and _streams(found, sizes, walks[inputs:])
-    spec = PointwiseSpec(*_moved(found), len(sizes), tuple(kinds), tiled, streams)
+    streamed = lined and not tiled
+    for name, walk in zip(found.results, walks[inputs:], strict=True):
+        itemsize = storage(name).itemsize
+        streamed = streamed and streams(prod(sizes), itemsize, walk)
+    spec = PointwiseSpec(*_moved(found), len(sizes), tuple(kinds), tiled, streamed)
     lengths = tiles(sizes) if tiled else blocks(sizes)
     counts = pieces(sizes, lengths)
     numbers = [*sizes, *lengths, *counts]
@@ -335,17 +336,6 @@ def _launch(
         numbers += walk
     kernel = _kernel(spec, found.program, target)
     return Launch(kernel, numbers, prod(counts), repeats)
-
-
-def _streams(found: Plan, sizes: Strides, walks: Sequence[Strides]) -> bool:
-    """Whether results outgrow the caches, and each row of them fills whole lines."""
-    for name, walk in zip(found.results, walks, strict=True):
-        itemsize = storage(name).itemsize
-        if itemsize < 4 or prod(sizes) * itemsize < STREAMED or walk[-1] != 1:
-            return False
-        if any([stride * itemsize % LINE for stride in walk[:-1]]):
-            return False
-    return True
 
 
 def pointwise_each(exprs, problems, *, scalars=(), dtypes, written) -> None:

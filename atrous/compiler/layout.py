@@ -142,6 +142,22 @@ def pieces(sizes: Sequence[int], lengths: Sequence[int]) -> tuple[int, ...]:
     )
 
 
+#: Results of so many bytes are written past the caches, in lines of so many: else each
+#: line is read from memory only to be overwritten.
+STREAMED, LINE = 16 << 20, 64
+
+
+def streams(size: int, itemsize: int, walk: Sequence[int]) -> bool:
+    """Whether a result, elements in all, outgrows the caches, and its rows fill whole
+    lines: `walk` are its strides, those of neighbours last."""
+    return (
+        size * itemsize >= STREAMED
+        and itemsize >= 4
+        and walk[-1] == 1
+        and not any([stride * itemsize % LINE for stride in walk[:-1]])
+    )
+
+
 def overlaps(out: np.ndarray, array: np.ndarray) -> bool:
     """Whether writing `out` might change elements of `array` not yet read.
 

@@ -17,8 +17,9 @@ import numpy as np
 
 from . import cache, memory
 from .elementwise import dtype_name, pointwise, walk_of
+from .expression import storage
 from .launch import Launch, remember
-from .layout import blocks, broadcast_strides, pieces
+from .layout import blocks, broadcast_strides, pieces, streams
 from .schedules.pool import PoolKernel
 from .spec import PoolSpec
 
@@ -179,6 +180,7 @@ def _launch_of(spec: PoolSpec, form: str, shape, strides, index, taps) -> Launch
         index,
         taps,
         spec.divisor_override is not None,
+        streams(prod(shape), storage(spec.dtype).itemsize, walks[-1]),
     )
     numbers = [*sizes, *lengths, *counts]
     for walk in walks:

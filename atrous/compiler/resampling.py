@@ -24,7 +24,15 @@ from . import cache, memory
 from .elementwise import dtype_name, pointwise
 from .expression import register
 from .launch import Launch, remember
-from .layout import CHUNK, blocks, broadcast_strides, collapse, pieces
+from .layout import (
+    CHUNK,
+    LINE,
+    blocks,
+    broadcast_strides,
+    collapse,
+    pieces,
+    streams,
+)
 from .pool import workers_of
 from .schedules.resample import ResampleKernel
 from .spec import ResampleSpec
@@ -33,8 +41,6 @@ from .spec import ResampleSpec
 ROWS = 16
 #: From so many channels on, larger results are made with channels innermost.
 REORDERED = 8
-#: A result of so many times L2 is written past the caches, in lines of so many bytes.
-STREAMED, LINE = 8, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,8 +270,10 @@ def _launch(
         tuple([x.shape[axis] for axis in ahead]),
         tuple([tuple([walk[axis] for axis in ahead]) for walk in walks]),
     )
-    target = cache.here()
-    lanes = target.lanes(np.dtype(register(dtype)).itemsize)
+    itemsize = y.itemsize
+    # each place of a row is whole lines of channels
+    whole = inner > 1 and inner * itemsize % LINE == 0 and register(dtype) == dtype
+    walk = (*kept_walks[1], *[walks[1][axis] for axis in axes], 1)
     kernel = ResampleKernel(
         dtype,
         len(kept),
@@ -273,9 +281,7 @@ def _launch(
         matrices.plain,
         matrices.holes,
         channels=inner > 1,
-        streams=y.nbytes >= STREAMED * target.l2
-        and register(dtype) == dtype
-        and inner % lanes == inner * y.itemsize % LINE == 0,
+        streams=whole and streams(y.size, itemsize, walk),
     )
     row = x.shape[axes[-1]] * inner
     outer, last = (*kept, *output[:-1]), output[-1]

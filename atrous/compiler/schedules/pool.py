@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ..emit import Emitter, Kernel, Value
 from ..expression import register
 from ..target import Target
-from .expressions import has_masks, kept, stored
+from .expressions import has_masks, kept, narrowed, stored
 from .pointwise import Operand, along, box, load, store
 from .reduce import neutral
 
@@ -37,7 +37,8 @@ class PoolKernel:
     Forms: "max" stores indices beside the values, "max_alone" does not, "pick" takes
     values at given indices; operands are inputs, then results. `index` is the indices'
     dtype. `taps` is how many every window has along each axis, None if not all alike.
-    `override` says that the divisor is an argument.
+    `override` says that the divisor is an argument, `streams` that the values are
+    written past the caches.
     """
 
     form: str
@@ -47,6 +48,7 @@ class PoolKernel:
     index: str = "int64"
     taps: tuple[int, ...] | None = None
     override: bool = False
+    streams: bool = False
 
 
 #: What inputs and results hold; and which of them lie at the place itself, the others
@@ -170,6 +172,14 @@ class _Builder:
     def channels(self, body: Callable[[Value, int, Value | None], None]) -> None:
         along(self.e, self.spans[-1], self.lanes, self.masked, body)
 
+    def write(self, value: Value, operand: Operand, c: Value, left) -> None:
+        """Store a vector of the result's channels."""
+        if self.key.streams and left is None and value.type.lanes == self.lanes:
+            place = self.e.at(operand.pointer, c)
+            self.e.stream(narrowed(self.e, value, operand.dtype), place)
+        else:
+            store(self.e, value, operand, c, left)
+
     def product(self, parts: Sequence[Value]) -> Value:
         total = parts[0]
         for part in parts[1:]:
@@ -196,6 +206,8 @@ def build(key: PoolKernel, target: Target) -> Kernel:
         "average_gradient": _average_gradient,
     }
     forms[key.form](builder)
+    if key.streams:
+        builder.e.settle()
     return builder.e.finish()
 
 
@@ -218,7 +230,7 @@ def _max(b: _Builder) -> None:
 
             best = e.constant(worst, b.wide, lanes), b.numbered(origin, lanes)
             found = b.taps(entries, operands[:1], list(best), True, tap)
-            store(e, found[0], operands[1], c, left)
+            b.write(found[0], operands[1], c, left)
             store(e, found[1], operands[2], c, left)
 
         b.channels(body)
@@ -247,7 +259,7 @@ def _max_alone(b: _Builder) -> None:
             best, odd = b.taps(entries, operands[:1], list(start), True, tap)
             if best.type.floating:
                 best = e.select(odd, e.constant(float("nan"), best.type), best)
-            store(e, best, operands[1], c, left)
+            b.write(best, operands[1], c, left)
 
         b.channels(body)
 
@@ -278,7 +290,7 @@ def _pick(b: _Builder) -> None:
 
             start = [e.zero(b.wide, lanes)]
             found = b.taps(entries, operands[:1], start, True, tap)
-            store(e, found[0], operands[2], c, left)
+            b.write(found[0], operands[2], c, left)
 
         b.channels(body)
 
@@ -303,7 +315,7 @@ def _max_gradient(b: _Builder) -> None:
 
             start = [e.zero(b.wide, lanes)]
             found = b.taps(entries, operands[:2], start, False, tap)
-            store(e, found[0], operands[2], c, left)
+            b.write(found[0], operands[2], c, left)
 
         b.channels(body)
 
@@ -321,7 +333,7 @@ def _average(b: _Builder) -> None:
             start = [e.zero(b.wide, lanes)]
             found = b.taps(entries, operands[:1], start, True, tap)
             divisor = b.divisor([part for _, _, part in entries], lanes)
-            store(e, found[0] / divisor, operands[1], c, left)
+            b.write(found[0] / divisor, operands[1], c, left)
 
         b.channels(body)
 
@@ -344,7 +356,7 @@ def _average_gradient(b: _Builder) -> None:
 
             start = [e.zero(b.wide, lanes)]
             found = b.taps(entries, operands[:1], start, False, tap)
-            store(e, found[0], operands[1], c, left)
+            b.write(found[0], operands[1], c, left)
 
         b.channels(body)
 
