@@ -77,6 +77,8 @@ CASES = {
         (1, 16, 3, 7, 7), 16, 3, padding=((1, 0), (2, 1), (0, 2))
     ),
     "bias and relu": spec((2, 20, 6, 9), 20, 3, bias=True, activation="relu"),
+    "groups": spec((2, 48, 9, 10), 96, 3, groups=3, padding=1, bias=True),
+    "groups at step 2": spec((1, 32, 9, 10), 32, 3, groups=2, padding=1, stride=2),
     **{
         f"{border} border": spec((1, 16, 4, 5, 7), 16, 3, padding=2, border=border)
         for border in BORDERS
@@ -286,7 +288,10 @@ def test_choice(monkeypatch):
     assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, stride=3))
     assert picked(spec((1, 64, 56, 56), 64, 3, padding=2, dilation=2))
     assert not picked(spec((1, 64, 9, 9), 64, 3, padding=9, dilation=9))
-    assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, groups=2))
+    assert picked(spec((1, 64, 56, 56), 64, 3, padding=1, groups=2))
+    grouped = spec((1, 64, 56, 56), 64, 3, padding=1, groups=2)
+    assert choice.candidates(solved_for(grouped, "w")) == ("direct",)
+    assert not picked(spec((1, 64, 56, 56), 64, 3, padding=1, groups=16))
     assert not picked(spec((1, 64, 56, 56), 64, 9, padding=1))
     assert not picked(spec((1, 64, 56, 56), 64, 3, dtype="float64"))
     assert not picked(spec((1, 4, 56, 56), 64, 3))

@@ -23,8 +23,9 @@ from .spec import ConvSpec
 from .target import Target
 
 STREAMED, WINOGRAD, DIRECT = "streamed", "winograd", "direct"
-#: How many times faster than another the model must find a schedule to be sure of it.
-SURE = 1.5
+#: How many times faster than another the model must find a schedule to be sure of it;
+#: of groups, whose vectors may be short, it knows less.
+SURE, SURE_OF_GROUPS = 1.5, 2.5
 #: Multiply-adds from which on measuring is worth its calls.
 FEWEST_PRODUCTS = 20_000_000
 #: Times that each schedule is measured; the least counts.
@@ -42,17 +43,20 @@ def candidates(spec: ConvSpec) -> tuple[str, ...]:
         return (pinned,)
     gain = _winograd_gain(spec)
     others = [WINOGRAD, DIRECT] if gain > 1 / conv_winograd.GAIN else [DIRECT, WINOGRAD]
-    if not 1 / SURE < gain < SURE:
+    sure = SURE if spec.groups == 1 else SURE_OF_GROUPS
+    if not 1 / sure < gain < sure:
         others.pop()
     if not conv_streamed.handles(spec):
         return tuple(others)
     patches = spec.batch * prod(spec.output_size)
-    sure = patches * conv_streamed.ROWS_A_PATCH * SURE <= spec.out_channels
-    return (STREAMED,) if sure else (STREAMED, *others)
+    few = patches * conv_streamed.ROWS_A_PATCH * SURE <= spec.out_channels
+    return (STREAMED,) if few else (STREAMED, *others)
 
 
 def _winograd_gain(spec: ConvSpec) -> float:
     """How many times faster than direct sums Winograd is by the model; 0 if nowhere."""
+    if spec.groups > 1 and spec.solves == "w":
+        return 0.0  # sliding rows are as fast, and lose no digits
     parts: list[Taps] = input_gradient(spec) if spec.solves == "x" else [forward(spec)]
     parts = [taps for taps in parts if taps.products]
     if not any(conv_winograd.fits(taps) for taps in parts):

@@ -311,13 +311,11 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
     taps, recorder = forward(spec), w.recorder
     target = recorder.target
     sliding = next((s for s in SLIDING if s.handles(taps, target)), None)
-    winograd = schedule == WINOGRAD and conv_winograd.handles(taps)
+    winograd = schedule == WINOGRAD and taps.groups == 1 and conv_winograd.handles(taps)
     x = _readable(given["x"], squares=_in_squares(taps, winograd))
     y = _readable(given["y"], dense=bool(sliding) or taps.channels > 1)
     if winograd:
-        strides = _elements(x, spec.groups), _elements(y, spec.groups)
-        by_group = _groups(spec, w)
-        conv_winograd.weight_gradient(taps, x, strides[0], y, strides[1], by_group)
+        conv_winograd.weight_gradient(taps, x, _elements(x, 1), y, _elements(y, 1), w)
         return
     by_group = _groups(spec, w)
     by_group = by_group.reshape(*by_group.shape[:3], -1)

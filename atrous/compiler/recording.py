@@ -118,6 +118,7 @@ class Recorder:
         self._scratch = self._workspace = 0
         self._kept: list[np.ndarray] = []
         self._flag: int | None = None
+        self._raised: StandIn | None = None
         self._finite: list[int] = []
 
     # Memory
@@ -148,11 +149,13 @@ class Recorder:
         return _stand_in(self, -2, (count,), (dtype.itemsize,), dtype, 0)
 
     def flag(self) -> StandIn:
-        """An integer, zero until a launch sets it to say that the result is wrong."""
-        found = self.scratch((1,), np.int64)
-        found.fill(0)
-        self._flag = found.place[1]
-        return found
+        """An integer, zero until a launch sets it to say that the result is wrong: one
+        for all launches."""
+        if self._raised is None:
+            self._raised = self.scratch((1,), np.int64)
+            self._raised.fill(0)
+            self._flag = self._raised.place[1]
+        return self._raised
 
     # Steps
 
@@ -209,7 +212,8 @@ class Recorder:
 
     def must_be_finite(self, result: StandIn) -> None:
         """Note that a result, one of the arrays given, is wrong if not all of it is."""
-        self._finite.append(result.buffer)
+        if result.buffer not in self._finite:
+            self._finite.append(result.buffer)
 
     # The end
 

@@ -12,7 +12,7 @@ A value that is not finite would spread over its tile, so the kernel reports one
 comes out, and the caller solves again directly: NaN and inf are where torch has them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
@@ -56,9 +56,10 @@ _UNIT = Axis(count=1, step=1, offsets=(0,), taps=(0,), size=1)
 
 
 def handles(taps: Taps) -> bool:
-    """Whether the schedule can compute this: a few taps on each axis, at equal
-    distances if the step is 1, else neighbours; more than one in a filter."""
-    if taps.groups != 1 or len(taps.axes) > 3 or taps.dtype != "float32":
+    """Whether the schedule can compute this, one group after another: a few taps on
+    each axis, at equal distances if the step is 1, else neighbours; more than one in a
+    filter."""
+    if len(taps.axes) > 3 or taps.dtype != "float32":
         return False
     if not taps.batch * taps.pixels or min(taps.source_channels, taps.channels) < FEW:
         return False
@@ -108,12 +109,13 @@ def cost(taps: Taps, tile: tuple[int, int]) -> float:
     tiles *= prod(phases_of(taps)[1:])
     pairs = _pairs(taps)
     each = PRODUCT * pairs + TILE * (taps.source_channels + taps.channels)
-    return positions * tiles * each + filters * WEIGHT * pairs + CALL
+    return taps.groups * (positions * tiles * each + filters * WEIGHT * pairs + CALL)
 
 
 def direct_cost(taps: Taps) -> float:
     """The direct schedule's time, in the same unit."""
-    return taps.products + PACKED * taps.taps * taps.source_channels * taps.channels
+    weights = taps.groups * taps.taps * taps.source_channels * taps.channels
+    return taps.products + PACKED * weights
 
 
 def fits(taps: Taps) -> bool:
@@ -415,6 +417,15 @@ def _launch(plan: Plan, source, transformed, bias, result) -> None:
     recorder.launch(code, pointers, plan.numbers, plan.chunks)
 
 
+def _each_group(array: StandIn | None, groups: int, axis: int) -> list:
+    """Views of the channels of each group, which lie along an axis."""
+    if array is None:
+        return [None] * groups
+    size = array.shape[axis] // groups
+    before = (slice(None),) * axis
+    return [array[*before, g * size : (g + 1) * size] for g in range(groups)]
+
+
 def convolve(
     taps: Taps,
     source: StandIn,
@@ -424,13 +435,29 @@ def convolve(
     result: StandIn,
     result_strides: tuple[int, ...],
 ) -> None:
-    """Record a tap convolution. `w` is (channels, source channels, *taps) in the order
-    of the taps."""
+    """Record a tap convolution. `w` is (groups, channels, source channels, *taps) in
+    the order of the taps."""
+    if taps.groups > 1:
+        biases = _each_group(bias, taps.groups, 0)
+        sources = _each_group(source, taps.groups, 1)
+        results = _each_group(result, taps.groups, 1)
+        one = replace(taps, groups=1)
+        for group in range(taps.groups):
+            convolve(
+                one,
+                sources[group],
+                source_strides,
+                w[group : group + 1],
+                biases[group],
+                results[group],
+                result_strides,
+            )
+        return
     recorder = result.recorder
     chosen = plan(taps, source_strides, result_strides, False, recorder.target)
     weights = chosen.kernel.weights
     transformed = recorder.scratch((1, weights.size), taps.dtype)
-    _transform_weights(w, transformed, weights, False)
+    _transform_weights(w[0], transformed, weights, False)
     padded = recorder.scratch((chosen.kernel.result_row,), taps.dtype)
     padded.fill(0)
     if bias is not None:
@@ -446,7 +473,7 @@ def weight_gradient(
     y_strides: tuple[int, ...],
     w: StandIn,
 ) -> None:
-    """Record what writes w, as `convolve` takes it."""
+    """Record what writes w, (channels, source channels, *taps), of one group."""
     recorder = w.recorder
     chosen = plan(taps, x_strides, y_strides, True, recorder.target)
     weights = chosen.kernel.weights
