@@ -10,7 +10,7 @@ import pytest
 from test_compiler_conv import LISTINGS, laid_out, operands, solved_for, spec, spills
 
 from atrous.compiler import choice, jit, memory, reference, target
-from atrous.compiler.convolution import convolve
+from atrous.compiler.convolution import convolve, prepared
 from atrous.compiler.schedules import conv_winograd, winograd_transforms
 from atrous.compiler.schedules.conv_taps import forward
 from atrous.compiler.schedules.winograd_transforms import filters, matrices, watched
@@ -103,6 +103,22 @@ def test_case(case, on):
     for solves in "yxw":
         problem = solved_for(CASES[case], solves)
         check(problem, operands(problem), on)
+
+
+def test_large_results_are_written_past_the_caches(monkeypatch):
+    """In whole lines, without the bits of others."""
+    on = target.here()
+    problem = spec((1, 16, 4, 40, 44), 16, 3, padding=1, bias=True)
+    known = operands(problem)
+    plain = convolve(problem, **known, target=on)
+    monkeypatch.setattr(conv_winograd, "STREAMED", 0)
+    conv_winograd.plan.cache_clear()
+    prepared.cache_clear()
+    try:
+        np.testing.assert_array_equal(convolve(problem, **known, target=on), plain)
+    finally:
+        conv_winograd.plan.cache_clear()
+        prepared.cache_clear()
 
 
 def drawn(seed: int):

@@ -23,7 +23,7 @@ from .. import cache
 from ..emit import ITEMSIZES
 from ..recording import StandIn
 from ..target import Target
-from .conv_direct import choose_tile, row_tiles
+from .conv_direct import LINE, STREAMED, choose_tile, row_tiles
 from .conv_taps import Axis, Taps
 from .winograd_kernels import Winograd
 from .winograd_transforms import filters, matrices
@@ -264,6 +264,26 @@ def _uneven(chunks: int) -> float:
     return sum(-(-chunks // n) * n for n in THREADS) / (len(THREADS) * chunks)
 
 
+def _streams(
+    taps: Taps, weights: Weights, strides: tuple[int, ...], target: Target
+) -> bool:
+    """Whether results outgrow the caches, and are written in whole tiles and lines."""
+    itemsize = ITEMSIZES[taps.dtype]
+    size = taps.batch * taps.channels * taps.pixels * itemsize
+    lines = (weights.lanes, taps.channels, strides[0], *strides[3:])
+    return (
+        size >= STREAMED * target.l2
+        and weights.lanes * itemsize == LINE
+        and all(step * itemsize % LINE == 0 for step in lines)
+        and all(
+            axis.count % (phase * outputs) == 0
+            for axis, phase, outputs in zip(
+                three_axes(taps)[1:], phases_of(taps)[1:], weights.tile, strict=True
+            )
+        )
+    )
+
+
 def _parts(blocks: int, limit: int) -> int:
     """Parts of the blocks, up to a limit, that keep threads busy to the end."""
     counts = range(limit, limit // 2, -1)
@@ -338,6 +358,7 @@ def plan(
         width=width,
         block=block,
         rows=x.border if source_strides[2] != 1 else None,
+        streams=not solves_w and _streams(taps, weights, result_strides, target),
         bias=taps.bias,
         activation=taps.activation,
     )

@@ -44,6 +44,7 @@ class Winograd:
     width: int  # pixels (for w: source channels) of a product's tile of registers
     block: int  # tiles that go through the steps together
     rows: str | None  # the border, if the rows of one channel are read as they lie
+    streams: bool  # whether results are written past the caches, in whole tiles
     bias: bool
     activation: str | None
 
@@ -182,6 +183,8 @@ class Writer(Products):
         if not facts.solves_w:
             self.sums = self.pointer["transformed"]
             self.block(chunk)
+            if facts.streams:
+                e.settle()
             return e.finish()
         self.sums = self.pointer["transformed"] + chunk * self.w.size
         blocks, parts = number["tile_blocks"] * number["depth_blocks"], number["parts"]
@@ -482,7 +485,11 @@ class Writer(Products):
                     value = value + bias
                 if facts.activation == "relu":
                     value = e.select(value < zero, zero, value)
-                e.store(value, e.at(here, *self.steps(place, i, j)), mask)
+                to = e.at(here, *self.steps(place, i, j))
+                if facts.streams:
+                    e.stream(value, to)
+                else:
+                    e.store(value, to, mask)
 
             transform(e, *w.matrices(0), load, store)
         return k.carry
