@@ -16,7 +16,9 @@ from ..errors import operands as worded
 from ..tensor import Tensor
 from .arguments import check_tensor
 from .autocast import as_given, in_lower
-from .operands import broadcast_shapes, evaluate, stored, with_out
+from .elementwise import X, Y
+from .operands import broadcast_shapes, evaluate, with_out
+from .rounding import rounded_once
 
 __all__ = """
     matmul mm bmm mv dot vdot inner outer ger addmm addmv addbmm baddbmm addr linear
@@ -25,16 +27,21 @@ __all__ = """
 
 
 def _product(a: np.ndarray, b: np.ndarray, kind) -> np.ndarray:
-    """The product of arrays (…, m, k) and (…, k, n) of dtype `kind`."""
-    if kind in (dtypes.float32, dtypes.float64):
-        return compiler.matmul(a, b)
-    if kind.is_floating_point:
-        wide_a, wide_b = (
-            dtypes.widen(each) if kind is dtypes.bfloat16 else each.astype(np.float32)
-            for each in (a, b)
-        )
-        return stored(compiler.matmul(wide_a, wide_b), kind)
-    return np.matmul(a, b)
+    """The product of arrays (…, m, k) and (…, k, n) of dtype `kind`, not rounded: that
+    of half types is float32."""
+    if kind is dtypes.bfloat16:
+        a, b = dtypes.widen(a), dtypes.widen(b)
+    elif kind is dtypes.float16:
+        a, b = a.astype(np.float32), b.astype(np.float32)
+    return (compiler.matmul if kind.is_floating_point else np.matmul)(a, b)
+
+
+def _rounded(product: np.ndarray, kind) -> Tensor:
+    out = Tensor._of(product)
+    return out if out.dtype is kind else evaluate(X, (out,), None, kind)
+
+
+_SUM = ("add", X, Y)
 
 
 def _check_dtypes(name: str, a: Tensor, b: Tensor) -> None:
@@ -57,7 +64,7 @@ def _multiplied(name: str, node: str, a: Tensor, b: Tensor) -> Tensor:
                 mat2=(b.shape, "…, inner, columns"),
             )
         )
-    out = Tensor._of(_product(a._array, b._array, a.dtype), a.dtype)
+    out = _rounded(_product(a._array, b._array, a.dtype), a.dtype)
 
     def formula(g, a, b):
         return (lambda: matmul(g, b.mT)), (lambda: matmul(a.mT, g))
@@ -213,6 +220,7 @@ def _plus(input: Tensor, product: Tensor, beta, alpha) -> Tensor:
 
 @in_lower
 @with_out
+@rounded_once
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · input + alpha · mat1 · mat2."""
     _rank("addmm", "mat1", mat1, 2)
@@ -221,6 +229,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1) -> Tens
 
 
 @with_out
+@rounded_once
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · input + alpha · mat · vec."""
     return _plus(input, mv(mat, vec), beta, alpha)
@@ -228,6 +237,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1) -> Tensor
 
 @in_lower
 @with_out
+@rounded_once
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
     """beta · input + alpha · batch1 · batch2, a product an entry of the batch."""
     return _plus(input, bmm(batch1, batch2), beta, alpha)
@@ -235,12 +245,14 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
 
 @in_lower
 @with_out
+@rounded_once
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
     """beta · input + alpha · Σ batch1 · batch2 over the batch."""
     return _plus(input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
 @with_out
+@rounded_once
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta · input + alpha · outer(vec1, vec2)."""
     return _plus(input, outer(vec1, vec2), beta, alpha)
@@ -275,14 +287,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     kind = input.dtype
     flat = input._array.reshape(-1, input._array.shape[-1])
     product = _product(flat, weight._array.T, kind)
-    out = Tensor._of(
-        product.reshape(*input._array.shape[:-1], weight._array.shape[0]), kind
-    )
-    if bias is not None:
+    product = product.reshape(*input._array.shape[:-1], weight._array.shape[0])
+    if bias is None:
+        out = _rounded(product, kind)
+    else:
         _check_dtypes("linear", input, bias)
-        out = evaluate(
-            ("add", ("operand", 0), ("operand", 1)), (out, bias.detach()), None, kind
-        )
+        wide = Tensor._of(product)
+        out = evaluate(_SUM, (wide, bias.detach()), wide.dtype, kind)
 
     def formula(g, input, weight):
         def by_weight():

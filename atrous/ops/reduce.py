@@ -19,6 +19,7 @@ from .arguments import check_tensor
 from .autocast import in_float32
 from .choice import where
 from .operands import with_out
+from .rounding import rounded_once
 
 __all__ = """
     all any count_nonzero mean nanmean nansum prod std std_mean sum trace var
@@ -244,6 +245,7 @@ def _moments(name, input, dim, unbiased, correction, keepdim):
 
 
 @with_out
+@rounded_once
 def var(
     input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None
 ) -> Tensor:
@@ -253,6 +255,7 @@ def var(
 
 
 @with_out
+@rounded_once
 def std(
     input, dim=None, unbiased=None, keepdim: bool = False, *, correction=None
 ) -> Tensor:
@@ -262,12 +265,14 @@ def std(
 
 
 @arguments.numpy_words
+@rounded_once
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(variance, mean)."""
     return _moments("var_mean", input, dim, unbiased, correction, keepdim)
 
 
 @arguments.numpy_words
+@rounded_once
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(standard deviation, mean)."""
     variance, center = _moments("std_mean", input, dim, unbiased, correction, keepdim)
