@@ -21,7 +21,7 @@ from ..target import Target
 from .expressions import has_masks, narrowed, stored, widened
 from .pointwise import Operand, along, box, load, store
 from .rows import Across, Along, Held, Row
-from .softmax import exponentials, greatest, lifted, top_and_logarithm
+from .softmax import greatest, lifted, top_and_logarithm
 
 #: What a chunk leaves: Σ loss, Σ weight, how many classes do not exist.
 SUMS = 3
@@ -252,12 +252,25 @@ def _backward(b: _Builder) -> None:
             row.write(lambda x: less(x, e.zero(x.type)))
             return
         top = greatest(e, row, b.wide)
-        total = e.cast(exponentials(e, row, top, exp_below), b.wide)
+        # A result's place holds its exponential until the sum is known.
+        held = isinstance(row, Held)
+        keeps = not held and b.wide == spec.dtype
+
+        def power(x: Value) -> Value:
+            return exp_below(e, x - lifted(e, x, top))
+
+        def term(x: Value, *_) -> Value:
+            value = power(x)
+            if keeps:
+                row.keep(value)
+            return value if held else e.cast(value, "float64")
+
+        total = e.cast(row.total("float64", term, lambda a, b: a + b, 0.0), b.wide)
         scale = share / total
 
         def slope(x: Value) -> Value:
-            power = exp_below(e, x - lifted(e, x, top))
-            return less(x, power * lifted(e, x, scale))
+            value = row.kept() if keeps else power(x)
+            return less(x, value * lifted(e, x, scale))
 
         row.write(slope)
 

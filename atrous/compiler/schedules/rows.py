@@ -32,9 +32,18 @@ class Row:
         """Store `result` of every element."""
         raise NotImplementedError
 
+    # For use within what `total` and `write` call:
+
     def place(self) -> Value:
-        """Where in the axis the elements at hand are: int32, in every lane. For use
-        within what `total` and `write` call."""
+        """Where in the axis the elements at hand are: int32, in every lane."""
+        raise NotImplementedError
+
+    def keep(self, value: Value) -> None:
+        """Store it where the result of the elements at hand will be."""
+        raise NotImplementedError
+
+    def kept(self) -> Value:
+        """What was stored there."""
         raise NotImplementedError
 
 
@@ -47,6 +56,14 @@ class Across(Row):
 
     def place(self):
         return self.e.splat(self.e.cast(self.at, "int32"), self.lanes)
+
+    def keep(self, value: Value) -> None:
+        out = self.out.moved(self.e, self.at, self.spec.kept)
+        store(self.e, value, out, self.index, self.left)
+
+    def kept(self) -> Value:
+        out = self.out.moved(self.e, self.at, self.spec.kept)
+        return load(self.e, out, self.index, self.lanes, self.left)
 
     def _given(self, place: Value) -> list[Value]:
         self.at, axis = place, self.spec.kept
@@ -61,9 +78,7 @@ class Across(Row):
 
     def write(self, result) -> None:
         with self.e.loop("axis", self.span[1], start=self.span[0]) as a:
-            value = result(*self._given(a.index))
-            out = self.out.moved(self.e, a.index, self.spec.kept)
-            store(self.e, value, out, self.index, self.left)
+            self.keep(result(*self._given(a.index)))
 
 
 class Held(Row):
@@ -158,13 +173,21 @@ class Along(Row):
         self.lanes, self.masked, self.span = lanes, masked, span
 
     def place(self):
-        first, lanes = self.at
+        first, lanes, _ = self.at
         return self.e.splat(self.e.cast(first, "int32"), lanes) + self.e.steps(
             lanes, "int32"
         )
 
+    def keep(self, value: Value) -> None:
+        index, _, left = self.at
+        store(self.e, value, self.out, index, left)
+
+    def kept(self) -> Value:
+        index, lanes, left = self.at
+        return load(self.e, self.out, index, lanes, left)
+
     def _given(self, index: Value, left: Value | None, lanes: int) -> list[Value]:
-        self.at = index, lanes
+        self.at = index, lanes, left
         return [load(self.e, o, index, lanes, left) for o in self.inputs]
 
     def total(self, dtype, term, combine, neutral):
@@ -184,7 +207,6 @@ class Along(Row):
 
     def write(self, result) -> None:
         def body(index: Value, lanes: int, left: Value | None) -> None:
-            value = result(*self._given(index, left, lanes))
-            store(self.e, value, self.out, index, left)
+            self.keep(result(*self._given(index, left, lanes)))
 
         along(self.e, self.span, self.lanes, self.masked, body)
