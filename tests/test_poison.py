@@ -32,6 +32,7 @@ CONVOLUTIONS = {
     "depthwise": ((2, 19, 9, 8), (19, 1, 3, 3), {"groups": 19, "padding": 1}),
     "multiplied": ((1, 6, 9, 9), (18, 1, 3, 3), {"groups": 6}),
     "grouped": ((1, 12, 9, 8), (8, 3, 3, 3), {"groups": 4}),
+    "groups of a vector": ((1, 24, 9, 8), (24, 8, 3, 3), {"groups": 3, "padding": 1}),
     "long signal": ((1, 3, 700), (5, 3, 31), {"padding": 15}),
 }
 SHAPE = (2, 5, 6, 9, 11)
@@ -212,7 +213,8 @@ def test_what_is_not_finite_is_where_torch_has_it(name, where, monkeypatch):
     flat = operands[where].reshape(-1)
     for value in (np.nan, np.inf, -np.inf):
         flat[random.integers(flat.size)] = value
-    leaves_out = where == "x" or name in ("depthwise", "multiplied")
+    groups = ("depthwise", "multiplied", "groups of a vector")
+    leaves_out = where == "x" or name in groups
     expected = solved if leaves_out else padded_and_solved
     if name == "few out" and where != "w":
         expected = with_places_changed if where == "x" else solved
