@@ -36,6 +36,9 @@ class Products:
         """
         e, w, facts = self.e, self.w, self.facts
         V, M, _, _ = self.sections
+        if w.depth > 1 and w.source_channels <= PART:
+            self.sum_depth(newest)
+            return
         part = -(-w.source_channels // max(1, round(w.source_channels / PART)))
         whole = w.source_channels // part * part
         with (
@@ -54,6 +57,37 @@ class Products:
             if rest := w.source_channels - whole:
                 never = e.constant(False, "truth")
                 self.sum_part(x + whole, u + whole * w.block, rest, to, never)
+
+    def sum_depth(self, newest: Value) -> None:
+        """The same where channels are few: all depth taps are one part."""
+        e, w, facts = self.e, self.w, self.facts
+        V, M, _, _ = self.sections
+        with (
+            e.loop("position", w.positions) as p,
+            e.loop("block", self.k_blocks[1], start=self.k_blocks[0]) as b,
+            e.loop("row", self.count, step=facts.width) as r,
+        ):
+            number, _ = self.filter(p.index)
+            place = M + (p.index * facts.result_pitch + b.index * w.block)
+            place = e.opaque(place + r.index * facts.result_row)
+            row = V + (p.index * facts.source_pitch + r.index * facts.source_row)
+            sums = [e.zero(w.dtype, w.lanes)] * (facts.width * w.vectors)
+            with e.loop("depth_tap", w.depth, carry=sums) as k:
+                slot = (newest + 1 + k.index) % w.depth
+                x = e.opaque(row + slot * facts.slice)
+                u = e.opaque(self.weights_of(number, b.index, k.index))
+                k.carry = self.sum_channels(x, u, w.source_channels, k.carry)
+            for total, to in zip(k.carry, self.places(place), strict=True):
+                e.store(total, to)
+
+    def places(self, first: Value) -> list[Value]:
+        """Where the sums of a tile of registers belong in M."""
+        w, facts = self.w, self.facts
+        return [
+            first + (t * facts.result_row + v * w.lanes)
+            for t in range(facts.width)
+            for v in range(w.vectors)
+        ]
 
     def filter(self, position: Value) -> tuple[Value, Value | None]:
         """The number of a position's filter, and whether no earlier position has it;
@@ -78,12 +112,7 @@ class Products:
             sums = [zero] * (facts.width * w.vectors)
             sums = self.sum_channels(here, e.opaque(u), terms, sums)
             place = e.opaque(to + r.index * facts.result_row)
-            places = [
-                place + (t * facts.result_row + v * w.lanes)
-                for t in range(facts.width)
-                for v in range(w.vectors)
-            ]
-            self.add(sums, places, fresh)
+            self.add(sums, self.places(place), fresh)
 
     def add(self, sums: list[Value], places: list[Value], fresh: Value) -> None:
         """Put a part's sums in memory: on top of earlier ones, if there are."""
