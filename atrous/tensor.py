@@ -161,7 +161,10 @@ class Tensor:
     def _of(cls, array: np.ndarray, dtype: DType | None = None) -> Tensor:
         """A tensor that owns `array`, fresh memory in any dense physical order."""
         tensor = object.__new__(cls)
-        tensor._take(array, dtype)
+        if array.flags.c_contiguous and dtype is not None and not modes.inference:
+            tensor._array, tensor.dtype = array, dtype  # as most are, and soonest
+        else:
+            tensor._take(array, dtype)
         return tensor
 
     def _take(self, array: np.ndarray, dtype: DType | None = None) -> None:

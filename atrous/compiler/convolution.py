@@ -17,7 +17,7 @@ from operator import mul
 
 import numpy as np
 
-from . import cache, memory
+from . import cache, choice, memory
 from .choice import DIRECT, STREAMED, WINOGRAD, choose
 from .launch import address, remember
 from .recording import Recorder, Recording, StandIn
@@ -107,6 +107,7 @@ class Convolution:
             target.name,
             threads(),
             os.environ.get("ATROUS_SCHEDULE"),
+            choice.measured,
         )
         recording = self._recordings.get(key)
         if (address(first) | address(second)) & self._within or (

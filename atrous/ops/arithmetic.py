@@ -52,6 +52,9 @@ _true_divide = binary(
 )
 
 
+_plus = _add.__wrapped__  # without out=, which add takes
+
+
 def _scaled(name: str, other, alpha):
     """`other · alpha`, with torch's refusals of a float alpha for integers."""
     if alpha == 1:
@@ -68,7 +71,7 @@ def _scaled(name: str, other, alpha):
 @with_out
 def add(input, other, *, alpha=1) -> Tensor:
     """input + alpha · other, broadcast."""
-    return _add(input, other if alpha == 1 else _scaled("add", other, alpha))
+    return _plus(input, other if alpha == 1 else _scaled("add", other, alpha))
 
 
 @with_out

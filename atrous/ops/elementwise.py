@@ -42,7 +42,9 @@ def unary(name, expression, gradient=None, saves="x", dtype_rule=None, node=None
         check_tensor(name, "input", input)
         kind = dtype_rule(input.dtype) if dtype_rule else input.dtype
         common = kind if kind.is_floating_point else None
-        known[input.dtype, dtypes.default] = few(expression, (input,), common, kind)
+        key = input.dtype, dtypes.default
+        if key not in known:
+            known[key] = few(expression, (input,), common, kind)
         return evaluate(expression, (input,), common, kind)
 
     def operation(input: Tensor) -> Tensor:
@@ -127,7 +129,9 @@ def checked_operands(name: str, *values, numbers: str = "either"):
 
 
 def _wanted(operand) -> bool:
-    return isinstance(operand, Tensor) and operand.requires_grad
+    if not isinstance(operand, Tensor):
+        return False
+    return operand._requires if operand._base is None else operand.requires_grad
 
 
 NOTHING = ((), ())
@@ -162,7 +166,8 @@ def binary(
         meet = kind if kind.is_floating_point else common
         if all(isinstance(each, Tensor) and each._form.ndim for each in operands):
             key = operands[0].dtype, operands[1].dtype, dtypes.default
-            known[key] = few(expression, operands, meet, kind)
+            if key not in known:
+                known[key] = few(expression, operands, meet, kind)
         return evaluate(expression, operands, meet, kind)
 
     def operation(input, other) -> Tensor:
