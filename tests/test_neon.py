@@ -99,6 +99,22 @@ def test_products():
     for left, right in (((33, 50), (50, 17)), ((3, 20, 30), (3, 30, 5))):
         a, b = values(*left), values(*right)
         agree(matmul(a, b, emulated.NEON), np.matmul(a, b), 200)
+    a, b = values(4, 40), values(40, 60)  # few rows: the right side is streamed
+    for right in (b, b.T.copy().T):
+        agree(matmul(a, right, emulated.NEON), np.matmul(a, b), 200)
+    skip_unless_run()
+
+
+def test_convolution_of_few_outputs(monkeypatch):
+    """w is streamed; pinned, as it is worth little here."""
+    monkeypatch.setenv("ATROUS_SCHEDULE", "streamed")
+    problem = spec((1, 70, 3, 2), 110, 3, padding=1)
+    for solves in "yxw":
+        solved = replace(problem, solves=solves)
+        known = operands(solved)
+        got = compiler.convolve(solved, **known, target=emulated.NEON)
+        want = reference.convolve(replace(solved, dtype="float64"), **known)
+        agree(got, want, 40 * (solved.products // want.size) ** 0.5)
     skip_unless_run()
 
 
@@ -244,6 +260,7 @@ def test_resampling(mode):
 #: The families of kernels, as the cache calls them, that the tests above make.
 FAMILIES = {
     "conv_direct",
+    "conv_streamed",
     "conv_weights",
     "winograd",
     "winograd_weights",
