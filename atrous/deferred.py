@@ -85,8 +85,9 @@ if hasattr(os, "register_at_fork"):
 
 def synchronize() -> None:
     """Do all work that is pending."""
-    for each in list(_pending):
-        each.settle()
+    if _pending:  # to ask costs less than to list
+        for each in list(_pending):
+            each.settle()
 
 
 def postponed(
