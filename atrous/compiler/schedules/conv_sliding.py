@@ -142,14 +142,14 @@ class Writer(Columns):
             source = source + from_channel * self.channel_stride("source_channel")
         weights = self.pointer["weights"] + column * self.number["column_weights"]
         result = e.opaque(result + to_channel)
-        if facts.layout == "slabless" and facts.rank > 1 and facts.near:
+        if facts.layout == "slabless" and facts.near:
             self.ask(e.opaque(source + self.number["ahead"]), width)
         totals = self.first_totals(width, to_channel)
         totals = self.taps(0, source, weights, meetings, valid, totals)
         self.store(totals, result)
 
     def ask(self, ahead: Value, width: int) -> None:
-        """Ask for what the tile of the next row reads as the first."""
+        """Ask for what the tile of the next row, or the next tile, reads first."""
         for pixel in range(width):
             self.e.prefetch(ahead + pixel * self.facts.step * self.facts.pixel)
 
@@ -291,7 +291,7 @@ def plan(
         result_strides[0],
         blocks.slab_size,
         rows.tiles.tiles,
-        _ahead(taps, source_strides),
+        _ahead(rows),
     ]
     each = zip(rows.outer, starts, blocks.strides, strict=False)
     for axis, start, stride in each:
@@ -336,11 +336,13 @@ def _streams(taps: Taps, lanes: int, strides: tuple[int, ...], target: Target) -
     )
 
 
-def _ahead(taps: Taps, strides: tuple[int, ...]) -> int:
-    """From a tile's source to what the tile of the next row reads as the first."""
-    if len(taps.axes) == 1:
-        return 0
-    outer = list(zip(taps.axes[:-1], strides[3:], strict=False))
+def _ahead(rows: Rows) -> int:
+    """From a tile's source to what the tile of the next row reads as the first; where
+    there is only one row, to the next tile's."""
+    axis, strides = rows.taps.axes[-1], rows.strides[3:]
+    if not rows.outer:
+        return rows.tiles.width * axis.step * strides[-1]
+    outer = list(zip(rows.outer, strides, strict=False))
     last = sum((a.offsets[-1] - a.first) * stride for a, stride in outer)
     axis, stride = outer[-1]
     return last + axis.step * stride
