@@ -354,6 +354,13 @@ def test_sums_stay_in_registers(name):
             problem = replace(problem, groups=groups)
             for schedule in (schedules.plan, schedules.gradient_plan):
                 assert spills(plan_of(problem, on, schedule), on, register) == []
+    for schedule, channels, out in (
+        (conv_dots.plan, 32, 1),
+        (conv_dots.plan, 64, 3),
+        (conv_thin.plan, 4, 4),
+    ):
+        problem = spec((1, channels, 56, 56), out, 3, padding=1)
+        assert spills(plan_of(problem, on, schedule), on, register) == []
 
 
 def spills(plan, on: target.Target, register: str) -> list[str]:

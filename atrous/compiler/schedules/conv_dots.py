@@ -12,7 +12,8 @@ conv_sliding, whose rows, borders and slab these are):
 
 All totals of a tile are summed across their lanes together, by halves, in about three
 instructions each.
-Registers: pixels × channels totals, taps × channels weights and x: 31 of 32, 15 of 16.
+Registers: pixels × channels totals, taps × channels weights and x: 31 of 32, 15 of 16,
+where one may be a mask.
 """
 
 from dataclasses import dataclass, replace
@@ -207,7 +208,7 @@ def _tile(taps: Taps, target: Target) -> tuple[int, int]:
     row = len(axis.taps)
     most = max(1, MOST_WEIGHTS[target.registers] // taps.channels)
     together = -(-row // -(-row // most))
-    free = target.registers - 1 - together * taps.channels
+    free = target.registers - 2 - together * taps.channels
     pixels = max(1, min(MOST_TOTALS, free) // taps.channels)
     each = taps.source_channels * ITEMSIZES[taps.dtype] * (taps.taps // row)
     while pixels > FEWEST_PIXELS and axis.reach(pixels) * each > target.l1 * 2 // 3:

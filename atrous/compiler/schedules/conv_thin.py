@@ -35,8 +35,6 @@ MOST_SOURCE = 4
 MOST_TAPS = 32
 #: Products that a result must have to be worth the transposing.
 FEWEST_TERMS = 6
-#: Totals of a tile, by the number of registers.
-MOST_TOTALS = {32: 24, 16: 12}
 #: Vectors of a tile at most.
 MOST_VECTORS = 6
 
@@ -237,7 +235,7 @@ def _vectors(taps: Taps, target: Target) -> int:
     """Vectors of a tile: those that cover a row with the fewest computed twice; of
     equals the most, since a weight is spread once for all of them."""
     lanes = target.lanes(ITEMSIZES[taps.dtype])
-    most = min(MOST_VECTORS, MOST_TOTALS[target.registers] // taps.channels)
+    most = min(MOST_VECTORS, (target.registers - 1) // (taps.channels + 1))
     fitting = range(1, max(1, min(most, taps.axes[-1].count // lanes)) + 1)
 
     def computed(vectors: int) -> int:
