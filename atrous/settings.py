@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 from . import compiler
@@ -39,17 +40,26 @@ def set_float32_matmul_precision(precision: str) -> None:
     """The least exactness of float32 products and convolutions, in all threads.
 
     "highest" is float32; "high" may be a few parts in 10⁶ off, "medium" as bfloat16,
-    a few in 10³. Both are permissions: where the CPU has no units that would be faster
-    for it, and none are used yet, everything is computed at "highest".
-    docs/precision.md tells more. Raises RuntimeError for another word.
+    a few in 10³. Both are permissions, for processors with units that compute faster
+    so; elsewhere, and where no kernel uses them, all is computed at "highest".
+    docs/precision.md tells more.
+
+    Warns, and does nothing, for another word; RuntimeError for what is no str.
     """
     global _precision
-    if precision not in _PRECISIONS:
+    if not isinstance(precision, str):
         raise RuntimeError(
-            f"set_float32_matmul_precision: '{precision}' is not one of"
-            f" {', '.join(_PRECISIONS)}"
+            "set_float32_matmul_precision expects a str, but got"
+            f" {type(precision).__name__}"
         )
-    _precision = precision
+    if precision in _PRECISIONS:
+        _precision = precision
+        return
+    warnings.warn(
+        f"set_float32_matmul_precision: '{precision}' is not one of"
+        f" {', '.join(_PRECISIONS)}; nothing is changed.",
+        stacklevel=2,
+    )
 
 
 def get_float32_matmul_precision() -> str:

@@ -93,6 +93,10 @@ CASES = {
     "max_pool3d": (functional("max_pool3d", kernel_size=2), (2, 3, 6, 8, 8)),
     "avg_pool2d": (functional("avg_pool2d", kernel_size=3), (2, 3, 9, 9)),
     "adaptive": (functional("adaptive_avg_pool2d", output_size=2), (2, 3, 9, 9)),
+    "addcmul": (operation("addcmul"), (300,), (300,), (300,)),
+    "sigmoid": (operation("sigmoid"), (300,)),
+    "tanh": (operation("tanh"), (300,)),
+    "erf": (operation("erf"), (300,)),
     "gelu": (functional("gelu"), (300,)),
     "silu": (functional("silu"), (300,)),
     "relu": (functional("relu"), (300,)),
@@ -186,3 +190,59 @@ def test_bfloat16_has_torchs_dtype_and_errs_no_more(name):
         # What is float32 in both, such as a norm's weight, has float32's own error.
         least = 2.0**-22 if other.dtype == torch.float32 else 1e-9
         assert error(mine, exact) <= error(other, exact) * SLACK + least
+
+
+# The switch of float32 products
+
+
+@pytest.mark.parametrize("T", [torch, atrous], ids=["torch", "atrous"])
+def test_the_switch_remembers_and_refuses(T):
+    assert T.get_float32_matmul_precision() == "highest"
+    try:
+        for word in ("high", "medium", "highest"):
+            T.set_float32_matmul_precision(word)
+            assert T.get_float32_matmul_precision() == word
+        with pytest.warns(UserWarning, match="low.* is not one of"):
+            T.set_float32_matmul_precision("low")
+        assert T.get_float32_matmul_precision() == "highest"
+        with pytest.raises(RuntimeError) as refused:
+            T.set_float32_matmul_precision(3)
+        text = "set_float32_matmul_precision expects a str, but got int"
+        assert str(refused.value) == text
+    finally:
+        T.set_float32_matmul_precision("highest")
+
+
+def test_the_context_puts_back_what_was():
+    with atrous.float32_matmul_precision("medium"):
+        with pytest.raises(KeyError), atrous.float32_matmul_precision("high"):
+            assert atrous.get_float32_matmul_precision() == "high"
+            raise KeyError
+        assert atrous.get_float32_matmul_precision() == "medium"
+    assert atrous.get_float32_matmul_precision() == "highest"
+
+    @atrous.float32_matmul_precision("high")
+    def asked():
+        return atrous.get_float32_matmul_precision()
+
+    assert [asked(), asked()] == ["high", "high"]
+    assert atrous.get_float32_matmul_precision() == "highest"
+
+
+#: How far a result may be from float64's, relative, by the word for it.
+MOST = {"highest": 2e-6, "high": 1e-5, "medium": 1e-2}
+
+
+@pytest.mark.parametrize("word", MOST)
+@pytest.mark.parametrize("name", ["conv2d", "conv3d", "transposed", "linear", "mm"])
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+def test_products_are_as_exact_as_asked(word, name, scale):
+    program, inputs = PROGRAMS[name]
+    torch.manual_seed(1)
+    given = [(each.detach().float() * scale).requires_grad_() for each in inputs()]
+    truth = run(program, torch, doubled(given))
+    with atrous.float32_matmul_precision(word):
+        ours = run(program, atrous, convert(given, atrous))
+    for mine, exact in zip(ours, truth, strict=True):
+        assert mine.dtype is atrous.float32
+        assert error(mine, exact) <= MOST[word]

@@ -22,6 +22,7 @@ from .elementwise import (
 from .limits import maximum
 from .mathematics import sign, square
 from .operands import as_tensor, result_type, with_out
+from .rounding import rounded_once
 
 __all__ = """
     add addcdiv addcmul arctan2 atan2 copysign div divide float_power floor_divide
@@ -310,6 +311,7 @@ def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
 
 
 @with_out
+@rounded_once
 def addcmul(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
     """input + value · tensor1 · tensor2."""
     product = tensor1 * tensor2
@@ -318,6 +320,7 @@ def addcmul(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
 
 
 @with_out
+@rounded_once
 def addcdiv(input: Tensor, tensor1, tensor2, *, value=1) -> Tensor:
     """input + value · tensor1 / tensor2."""
     quotient = tensor1 / tensor2

@@ -20,6 +20,7 @@ from ..dtypes import dtype
 from ..tensor import Tensor
 from .arguments import check_tensor
 from .operands import PLAIN, evaluate, form, result_type, with_out
+from .rounding import HALF, rounded_once
 
 X, Y, Z = (("operand", i) for i in range(3))
 
@@ -37,6 +38,7 @@ def unary(name, expression, gradient=None, saves="x", dtype_rule=None, node=None
     """
     node = node or f"{name.title().replace('_', '')}Backward0"
     known: dict[tuple, Few | None] = {}
+    of_half = rounded_once(gradient) if gradient else None
 
     def computed(input: Tensor) -> Tensor:
         check_tensor(name, "input", input)
@@ -55,10 +57,11 @@ def unary(name, expression, gradient=None, saves="x", dtype_rule=None, node=None
             out = computed(input)
         if gradient is None or not needs_recording((input,)):
             return out
+        slope = of_half if out.dtype in HALF else gradient
         if not saves:
-            return record(out, node, (input,), lambda g: (gradient(g, None),))
+            return record(out, node, (input,), lambda g: (slope(g, None),))
         saved = (input if saves == "x" else out,)
-        return record(out, node, (input,), lambda g, v: (gradient(g, v),), saved)
+        return record(out, node, (input,), lambda g, v: (slope(g, v),), saved)
 
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = f"`{name}` of each element; any shape, the same shape back."
