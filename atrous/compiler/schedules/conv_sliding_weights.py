@@ -85,7 +85,7 @@ class Part:
     outputs: list[tuple[Value, Value]]
     first: Value
     last: Value
-    ahead: Ahead | None
+    ahead: Ahead
 
 
 class Writer(Columns):
@@ -161,15 +161,16 @@ class Writer(Columns):
         if self.facts.layout == "slabless":
             x = x + from_channel * self.channel_stride("x_channel")
         place = sums + column * self.number["column_sums"]
-        part = Part(outputs, first, last, self.ahead(outputs))
+        part = Part(outputs, first, last, self.ahead(outputs, last - first))
         self.taps(0, x, y + to_channel, place, part)
 
-    def ahead(self, outputs) -> "Ahead | None":
+    def ahead(self, outputs, tiles: Value) -> "Ahead":
         """From where a part's first row of taps reads to what the next part's last
-        does."""
+        does: the next rows or, if there is one row only, the next tiles."""
         e, facts, number = self.e, self.facts, self.number
-        if not facts.asked:
-            return None
+        if facts.rank == 1:
+            x = tiles * (facts.width * facts.step * facts.pixel)
+            return Ahead(x, tiles * (facts.width * facts.result_pixel), e.zero("int64"))
         begin, end = outputs[-1]
         numbers, stride = self.axes[facts.rank - 2], self.strides[facts.rank - 2]
         x = (end - begin) * numbers["step"] * stride
@@ -202,8 +203,7 @@ class Writer(Columns):
                     replace(
                         part,
                         outputs=[*outputs[:axis], (low, high), *outputs[axis + 1 :]],
-                        ahead=part.ahead
-                        and Ahead(
+                        ahead=Ahead(
                             part.ahead.x - reach,
                             part.ahead.y,
                             part.ahead.visit * number[f"taps{axis}"] + k.index,
@@ -222,11 +222,10 @@ class Writer(Columns):
         stride = self.channel_stride("x_channel")
         with e.loop("channel", inner, step=facts.spread) as i:
             place = sums + i.index * size
-            if part.ahead:
-                visit = part.ahead.visit * (inner // facts.spread)
-                visit = visit + i.index / facts.spread
-                x_ahead = part.ahead.x - i.index * stride
-                part = replace(part, ahead=Ahead(x_ahead, part.ahead.y, visit))
+            visit = part.ahead.visit * (inner // facts.spread)
+            visit = visit + i.index / facts.spread
+            x_ahead = part.ahead.x - i.index * stride
+            part = replace(part, ahead=Ahead(x_ahead, part.ahead.y, visit))
             self.add(x + i.index * stride, y, place, part)
 
     def add(self, x, y, sums, part: "Part") -> None:
@@ -274,21 +273,21 @@ class Writer(Columns):
         return totals
 
     def ask(self, x, y, ahead: "Ahead") -> None:
-        """Ask for some pixels of the next part: other ones at each visit."""
+        """Ask for some pixels of the next part: other ones at each visit. (Signals that
+        lie plane by plane are streams that the machine sees by itself.)"""
         e, facts = self.e, self.facts
         first = ahead.visit * facts.asked
         x = e.opaque(x + ahead.x + first * (facts.step * facts.pixel))
         y = e.opaque(y + ahead.y + first * facts.result_pixel)
         for pixel in range(facts.asked):
             e.prefetch(y + pixel * facts.result_pixel)
-            if facts.near:
+            if facts.near and facts.layout == "slabless":
                 e.prefetch(x + pixel * (facts.step * facts.pixel))
 
     def tile(self, x, y, ahead, meetings, totals) -> list:
         """Every position of a tile times the pixels that it meets."""
         e, facts = self.e, self.facts
-        if ahead:
-            self.ask(x, y, ahead)
+        self.ask(x, y, ahead)
         stride = self.channel_stride("x_channel")
         sources = [e.opaque(x + s * stride) for s in range(facts.spread)]
         y, totals = e.opaque(y), list(totals)
@@ -344,7 +343,7 @@ def plan(
         **rows.facts(y_strides[-1]),
         spread=spread,
         sets=min(-(-FEWEST_SUMS // (rows.row * spread)), width),
-        asked=-(-width // visits) if rows.placed and rows.outer else 0,
+        asked=-(-width // visits) if rows.outer or whole else 0,
     )
     table, starts = as_one(rows.tables(valid_outputs))
     sums = (prod(len(a.taps) for a in rows.outer), inner, rows.row, lanes)
