@@ -11,7 +11,11 @@ from test_compiler_conv import LISTINGS, laid_out, operands, solved_for, spec, s
 
 from atrous.compiler import choice, jit, memory, reference, target
 from atrous.compiler.convolution import convolve, prepared
-from atrous.compiler.schedules import conv_winograd, winograd_transforms
+from atrous.compiler.schedules import (
+    conv_winograd,
+    winograd_choice,
+    winograd_transforms,
+)
 from atrous.compiler.schedules.conv_taps import forward
 from atrous.compiler.schedules.winograd_transforms import filters, matrices, watched
 from atrous.compiler.schedules.winograd_weights import WeightTransform
@@ -88,7 +92,7 @@ CASES = {
 
 def check(problem, known, on) -> None:
     """Against the definition: rounding errors of n terms, a few times over."""
-    assert conv_winograd.handles(forward(problem))
+    assert winograd_choice.handles(forward(problem))
     want = reference.convolve(replace(problem, dtype="float64"), **known)
     got = convolve(problem, **known, target=on)
     assert got.shape == want.shape and got.dtype == np.float32
@@ -220,7 +224,7 @@ def test_reaches_every_corner_of_a_tile():
 FILTERS = [
     (outputs, taps, step)
     for outputs, taps, step in product((2, 3, 4), range(1, 9), (1, 2, 3))
-    if outputs + len(filters(taps, step)[0]) - 1 <= conv_winograd.SPOTS
+    if outputs + len(filters(taps, step)[0]) - 1 <= winograd_choice.SPOTS
 ]
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from math import prod
 
 from . import cache
-from .schedules import conv_streamed, conv_winograd
+from .schedules import conv_streamed, winograd_choice
 from .schedules.conv_taps import Taps, forward, input_gradient
 from .spec import ConvSpec
 from .target import Target
@@ -42,7 +42,9 @@ def candidates(spec: ConvSpec) -> tuple[str, ...]:
     if pinned:
         return (pinned,)
     gain = _winograd_gain(spec)
-    others = [WINOGRAD, DIRECT] if gain > 1 / conv_winograd.GAIN else [DIRECT, WINOGRAD]
+    others = (
+        [WINOGRAD, DIRECT] if gain > 1 / winograd_choice.GAIN else [DIRECT, WINOGRAD]
+    )
     sure = SURE if spec.groups == 1 else SURE_OF_GROUPS
     if not 1 / sure < gain < sure:
         others.pop()
@@ -59,13 +61,13 @@ def _winograd_gain(spec: ConvSpec) -> float:
         return 0.0  # sliding rows are as fast, and lose no digits
     parts: list[Taps] = input_gradient(spec) if spec.solves == "x" else [forward(spec)]
     parts = [taps for taps in parts if taps.products]
-    if not any(conv_winograd.fits(taps) for taps in parts):
+    if not any(winograd_choice.fits(taps) for taps in parts):
         return 0.0
-    direct = sum(map(conv_winograd.direct_cost, parts))
+    direct = sum(map(winograd_choice.direct_cost, parts))
     return direct / sum(
-        conv_winograd.cost(taps, conv_winograd.choose_sizes(taps))
-        if conv_winograd.fits(taps)
-        else conv_winograd.direct_cost(taps)
+        winograd_choice.cost(taps, winograd_choice.choose_sizes(taps))
+        if winograd_choice.fits(taps)
+        else winograd_choice.direct_cost(taps)
         for taps in parts
     )
 

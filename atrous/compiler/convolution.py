@@ -30,6 +30,7 @@ from .schedules import (
     conv_thin,
     conv_weights,
     conv_winograd,
+    winograd_choice,
 )
 from .schedules.conv_taps import Axis, Taps, forward, input_gradient
 from .spec import ConvSpec, border_index
@@ -188,7 +189,7 @@ def _readable(array: StandIn, dense: bool = False, squares: bool = False) -> Sta
 def _in_squares(taps: Taps, winograd: bool) -> bool:
     """Whether packing transposes channels squares at a time."""
     if winograd:
-        return conv_winograd.reads_rows(taps)
+        return winograd_choice.reads_rows(taps)
     if taps.source_channels == 1:
         return taps.groups % 16 == 0
     return taps.source_channels % 8 == 0
@@ -312,7 +313,9 @@ def _solve_w(spec: ConvSpec, given, bias, w: StandIn, schedule: str) -> None:
     taps, recorder = forward(spec), w.recorder
     target = recorder.target
     sliding = next((s for s in SLIDING if s.handles(taps, target)), None)
-    winograd = schedule == WINOGRAD and taps.groups == 1 and conv_winograd.handles(taps)
+    winograd = (
+        schedule == WINOGRAD and taps.groups == 1 and winograd_choice.handles(taps)
+    )
     x = _readable(given["x"], squares=_in_squares(taps, winograd))
     y = _readable(given["y"], dense=bool(sliding) or taps.channels > 1)
     if winograd:
@@ -356,7 +359,7 @@ def _tap_convolution(
     if not taps.taps or not taps.source_channels or not source.size:
         _without_source(taps, bias, result)
         return
-    winograd = schedule == WINOGRAD and conv_winograd.handles(taps)
+    winograd = schedule == WINOGRAD and winograd_choice.handles(taps)
     source = _readable(source, squares=_in_squares(taps, winograd))
     picked = [slice(None)] * 3 + [_progression(axis.taps) for axis in taps.axes]
     w = w[tuple(picked)]
