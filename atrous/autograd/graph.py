@@ -160,7 +160,7 @@ class AccumulateGrad(Node):
     """The end of a path: adds what arrives to a leaf's `grad`."""
 
     def __init__(self, variable):
-        super().__init__((), None, [(variable.shape, variable.dtype)])
+        super().__init__((), None, [(variable._form.shape, variable.dtype)])
         self.variable = variable
 
 

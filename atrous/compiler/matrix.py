@@ -29,9 +29,11 @@ def matmul(a: np.ndarray, b: np.ndarray, target: Target | None = None) -> np.nda
     multiply-adds are left to NumPy; its BLAS computes nothing larger. A result of few
     columns may lie transposed in memory.
     """
-    assert a.ndim >= 2 and b.ndim >= 2 and a.shape[-1] == b.shape[-2]
-    assert a.dtype == b.dtype and a.dtype.name in ("float32", "float64")
     (m, k), n = a.shape[-2:], b.shape[-1]
+    if not target and a.ndim == b.ndim == 2 and m * n * k < SMALL_PRODUCTS:
+        return np.matmul(a, b)
+    assert a.ndim >= 2 and b.ndim >= 2 and k == b.shape[-2]
+    assert a.dtype == b.dtype and a.dtype.name in ("float32", "float64")
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if not target and prod(batch) * m * n * k < SMALL_PRODUCTS:
         return np.matmul(a, b)

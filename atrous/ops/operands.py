@@ -213,12 +213,15 @@ def write(target: Tensor, result: Tensor) -> Tensor:
             " refers to a single memory location. Please clone() the tensor before"
             " performing the operation."
         )
-    compiler.pointwise(
-        ("cast", target.dtype.name, ("in", 0)),
-        result._array,
-        dtypes=(result.dtype.name,),
-        out=target._array,
-    )
+    if result.dtype is target.dtype and target._array.size < compiler.SMALL:
+        np.copyto(target._array, result._array)
+    else:
+        compiler.pointwise(
+            ("cast", target.dtype.name, ("in", 0)),
+            result._array,
+            dtypes=(result.dtype.name,),
+            out=target._array,
+        )
     target._bump()
     if modes.recording and (result.requires_grad or target.requires_grad):
         _rebase(target, result)
@@ -241,7 +244,9 @@ def _takes_over(target: Tensor, result: Tensor) -> bool:
 
 
 def _overlaps_itself(array: np.ndarray) -> bool:
-    return array.size > 0 and any(
+    if 0 not in array.strides or not array.size:
+        return False
+    return any(
         step == 0 and size > 1
         for step, size in zip(array.strides, array.shape, strict=True)
     )
