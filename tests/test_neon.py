@@ -99,7 +99,7 @@ def test_products():
     for left, right in (((33, 50), (50, 17)), ((3, 20, 30), (3, 30, 5))):
         a, b = values(*left), values(*right)
         agree(matmul(a, b, emulated.NEON), np.matmul(a, b), 200)
-    a, b = values(4, 40), values(40, 60)  # few rows: the right side is streamed
+    a, b = values(4, 260), values(260, 30)  # few rows: the right side is streamed
     for right in (b, b.T.copy().T):
         agree(matmul(a, right, emulated.NEON), np.matmul(a, b), 200)
     skip_unless_run()

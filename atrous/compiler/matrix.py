@@ -20,6 +20,9 @@ from .target import Target, here, threads
 
 #: Below this many multiply-adds NumPy's own product costs less than our launch.
 SMALL_PRODUCTS = 32768
+#: Sums along vectors pay for at most so many rows, of at least so many terms: above
+#: these a packed right side was up to a quarter faster, below it up to half as fast.
+DOT_ROWS, DOT_TERMS = 64, 256
 
 
 def matmul(a: np.ndarray, b: np.ndarray, target: Target | None = None) -> np.ndarray:
@@ -90,8 +93,7 @@ def _recorded(arrays: tuple[np.ndarray, ...], target: Target) -> Recording:
     recorder = Recorder(target)
     a, b, result = map(recorder.given, arrays)
     stack, m, n = result.shape
-    dense = b.flags.c_contiguous or b.mT.flags.c_contiguous
-    if stack == 1 and dense and m * ROWS_A_PATCH <= n:
+    if stack == 1 and _streams(m, b):
         _few_rows(a[0], b[0], result[0])
         return recorder.recording()
     shared = b.shape[0] == 1
@@ -111,6 +113,13 @@ def _recorded(arrays: tuple[np.ndarray, ...], target: Target) -> Recording:
     return recorder.recording()
 
 
+def _streams(rows: int, b: StandIn) -> bool:
+    """Whether so few rows by b, a stack of one, cost least if b is never packed."""
+    _, k, n = b.shape
+    by_columns = b.mT.flags.c_contiguous and rows <= DOT_ROWS and k >= DOT_TERMS
+    return rows * ROWS_A_PATCH <= n and (b.flags.c_contiguous or by_columns)
+
+
 def _few_rows(a: StandIn, b: StandIn, result: StandIn) -> None:
     """Record (m, k) @ (k, n), m few: b is read once, where it lies."""
     recorder, (m, k), n = result.recorder, a.shape, b.shape[1]
@@ -121,7 +130,7 @@ def _few_rows(a: StandIn, b: StandIn, result: StandIn) -> None:
         a = rows
     tile, in_wider = Tile.of(dtype.name, m, target)
     pitch = a.strides[0] // a.itemsize
-    if b.mT.flags.c_contiguous:  # result[p, o] = Σ b.mT[o, c] · a[p, c]
+    if not b.flags.c_contiguous:  # result[p, o] = Σ b.mT[o, c] · a[p, c]
         kernel: Dots | Spread = Dots(tile, bias=False, activation=None)
         share = -(-n // (CHUNKS * tile.long)) * tile.long
         chunks = -(-n // share)
