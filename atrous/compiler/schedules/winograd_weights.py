@@ -266,7 +266,7 @@ class _Writer:
             given = [e.load(here + i * w.lanes, w.lanes) for i in range(w.lanes)]
             for i, vector in enumerate(in_squares(e, given)):
                 place = there + number["w_channel"] * i
-                if w.channels % w.lanes == 0:
+                if w.channels % w.block == 0:
                     e.store(vector, place)
                     continue
                 with e.when(channel + i < w.channels, "the channel exists"):
