@@ -61,17 +61,25 @@ def kernel(
 
 
 def _load(key: tuple, build: Callable[[Target], Kernel], target: Target) -> int:
-    path = _path(f"{key!r} {target.name} {target.key}")
+    return link(repr(key), lambda: build(target).ir, target, Emitter.SYMBOL)[0]
+
+
+def link(
+    key: str, write: Callable[[], str], target: Target, *symbols: str
+) -> list[int]:
+    """The addresses of `symbols` in the code that `key` names; `write()` gives its IR
+    if it is not kept."""
+    path = _path(f"{key} {target.name} {target.key}")
     path = path and path.with_suffix(".o")
     code = _read(path)
     if code is not None:
         try:
-            return jit.link(code, Emitter.SYMBOL)[0]
+            return jit.link(code, *symbols)
         except RuntimeError:  # made by another LLVM
             pass
-    code = jit.assemble(build(target).ir, target)
+    code = jit.assemble(write(), target)
     _write(path, code)
-    return jit.link(code, Emitter.SYMBOL)[0]
+    return jit.link(code, *symbols)
 
 
 def recall(key: str) -> str | None:

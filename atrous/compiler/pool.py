@@ -33,8 +33,8 @@ from itertools import chain
 
 import numpy as np
 
-from . import jit
-from .target import detected, threads
+from . import cache
+from .target import Target, detected, threads
 
 #: How often a waiting thread looks before it sleeps: some tens of microseconds.
 SPINS = 3000
@@ -387,6 +387,18 @@ def _aligned(size: int) -> tuple[int, ctypes.Array]:
     return -(-ctypes.addressof(memory) // 128) * 128, memory
 
 
+def _text(target: Target) -> str:
+    """The pool's IR."""
+    family = "x86_64" if target.triple.startswith("x86_64") else "aarch64"
+    return _IR.format(
+        pause=_PAUSE[family],
+        declare_pause=_DECLARE_PAUSE[family],
+        JOB=SLEEPS + 64,
+        NUMBER=SLEEPS + 72,
+        **{name: value for name, value in globals().items() if name.isupper()},
+    )
+
+
 class _MethodDef(ctypes.Structure):
     """CPython's description of a built-in function."""
 
@@ -406,17 +418,10 @@ class _Code:
 
     def __init__(self):
         target = detected()
-        family = "x86_64" if target.triple.startswith("x86_64") else "aarch64"
-        text = _IR.format(
-            pause=_PAUSE[family],
-            declare_pause=_DECLARE_PAUSE[family],
-            JOB=SLEEPS + 64,
-            NUMBER=SLEEPS + 72,
-            **{name: value for name, value in globals().items() if name.isupper()},
-        )
-        code = jit.assemble(text, target)
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
-        address = jit.link(code, "start", "dispatch", "replay")
+        symbols = "start", "dispatch", "replay"
+        key = f"pool {DATA}"
+        address = cache.link(key, lambda: _text(target), target, *symbols)
         self.start = ctypes.CFUNCTYPE(integer, pointer, pointer, integer)(address[0])
         self.dispatch = ctypes.CFUNCTYPE(
             None, pointer, integer, pointer, pointer, integer
