@@ -65,7 +65,7 @@ def convolve(
     return out
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def prepared(spec: ConvSpec) -> "Convolution":
     """The spec as something to call."""
     return Convolution(spec)
