@@ -72,6 +72,7 @@ CASES = {
     "two taps": spec((1, 16, 9, 9), 16, 2),
     "four taps": spec((1, 16, 9, 9), 16, 4, padding=1),
     "seven taps": spec((2, 16, 70), 24, 7, padding=24, dilation=8),
+    "long signal": spec((2, 16, 70), 16, 31, padding=15),
     "step 2 reflect": spec(
         (1, 16, 8, 11), 16, 3, padding=1, stride=2, border="reflect"
     ),
@@ -245,10 +246,11 @@ def test_matrices_are_exact(outputs, taps, step):
         assert any(left[j][spot] for j in watched(left))
 
 
-def test_shared_parts_give_the_same_forms():
-    for matrix in matrices(4, 3):
+@pytest.mark.parametrize("taps", [3, 7])
+def test_shared_parts_give_the_same_forms(taps):
+    for matrix in matrices(4, taps):
         parts, rows = winograd_transforms.shared(matrix)
-        values = [Fraction(n) for n in (3, -1, 4, 1, -5, 9)[: len(matrix[0])]]
+        values = [Fraction(n * n % 11 - 5) for n in range(len(matrix[0]))]
         for part in parts:
             values.append(sum(c * values[i] for i, c in part.items()))
         got = [sum(c * values[i] for i, c in row.items()) for row in rows]

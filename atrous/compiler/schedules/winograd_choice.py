@@ -14,7 +14,7 @@ from math import prod
 
 from ..emit import ITEMSIZES
 from .conv_taps import Axis, Taps
-from .winograd_transforms import filters, matrices
+from .winograd_transforms import different, filters, matrices
 
 #: Fewest channels on either side: those of a position must lie side by side.
 FEW = 8
@@ -24,10 +24,11 @@ WEIGHT_BYTES = 32 << 20
 #: most spots of one filter.
 TILES, SPOTS = (4, 3, 2), 7
 #: Most taps of an axis, and of depth, which is summed directly.
-TAPS, DEPTH = 8, 5
-#: Most positions of one filter in a tile: larger ones save products, and lose digits;
-#: and of all filters together: their transforms are unrolled.
-POSITIONS, ALL_POSITIONS = 36, 81
+TAPS, DEPTH = 64, 5
+#: Most positions of one filter in a tile: larger ones save products, and lose digits.
+POSITIONS = 36
+#: Most positions of all filters, in two dimensions and in one: transforms are unrolled.
+IN_PLANE, IN_ROW = 81, 128
 #: An axis that is not there: one position, one tap.
 _UNIT = Axis(count=1, step=1, offsets=(0,), taps=(0,), size=1)
 
@@ -125,11 +126,10 @@ def grid(taps: Taps, tile: tuple[int, int]) -> tuple[int, int]:
 
 def _positions(taps: Taps, tile: tuple[int, int]) -> tuple[int, int]:
     """Products of a tile, and how many of their weights differ."""
-    rows = [
-        matrices(outputs, len(axis.taps), axis.step)[1]
-        for outputs, axis in zip(tile, three_axes(taps)[1:], strict=True)
-    ]
-    return prod(len(each) for each in rows), prod(len(set(each)) for each in rows)
+    axes = zip(tile, three_axes(taps)[1:], strict=True)
+    facts = [(outputs, len(axis.taps), axis.step) for outputs, axis in axes]
+    all_rows = prod(len(matrices(*each)[1]) for each in facts)
+    return all_rows, prod(len(different(*each)) for each in facts)
 
 
 def _pairs(taps: Taps) -> int:
@@ -151,7 +151,8 @@ def _tiles(taps: Taps) -> list[tuple[int, int]]:
     tiles = [
         (m, n) for m in down for n in across if (m + y - 1) * (n + x - 1) <= POSITIONS
     ]
-    return [tile for tile in tiles if _positions(taps, tile)[0] <= ALL_POSITIONS]
+    limit = IN_ROW if len(taps.axes) == 1 else IN_PLANE
+    return [tile for tile in tiles if _positions(taps, tile)[0] <= limit]
 
 
 def choose_sizes(taps: Taps) -> tuple[int, int]:

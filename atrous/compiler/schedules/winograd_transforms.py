@@ -20,7 +20,6 @@ Sources: Lavin & Gray 2016, arXiv:1509.09308; for the points Barabasz et al. 202
 arXiv:1803.10986.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
@@ -84,6 +83,12 @@ def matrices(outputs: int, taps: int, step: int = 1) -> tuple[Matrix, Matrix, Ma
     return _frozen(across), _frozen(filter_rows), _frozen(input_rows)
 
 
+@cache
+def different(outputs: int, taps: int, step: int = 1) -> Matrix:
+    """G with each of its rows once."""
+    return tuple(dict.fromkeys(matrices(outputs, taps, step)[1]))
+
+
 def _spread(row: Sequence[Fraction], first: int, step: int, size: int):
     """The entries `step` apart from the `first` on, in a row of `size`."""
     spread = [Fraction(0)] * size
@@ -91,6 +96,7 @@ def _spread(row: Sequence[Fraction], first: int, step: int, size: int):
     return spread
 
 
+@cache
 def _minimal(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
     """The matrices of one filter at step 1."""
     if taps == 1:
@@ -147,6 +153,8 @@ def _frozen(rows) -> Matrix:
 
 #: A sum of multiples of variables.
 Form = dict[int, Fraction]
+#: Two variables, and the second's factor over the first's.
+Pair = tuple[int, int, Fraction]
 
 
 @cache
@@ -158,24 +166,56 @@ def shared(matrix: Matrix) -> tuple[list[Form], list[Form]]:
     finds the sums and differences of Winograd's own derivation.
     """
     rows = [{i: c for i, c in enumerate(row) if c} for row in matrix]
-    parts: list[Form] = []
-    while True:
-        found: Counter[tuple[int, int, Fraction]] = Counter(
-            (i, j, row[j] / row[i]) for row in rows for i in row for j in row if i < j
-        )
-        if not found:
-            return parts, rows
-        (i, j, ratio), times = max(found.items(), key=lambda item: item[1])
+    parts = _equal_columns(rows, len(matrix[0]))
+    where: dict[Pair, set[int]] = {}  # the rows that contain a pair
+    for number, row in enumerate(rows):
+        for pair in _pairs(row):
+            where.setdefault(pair, set()).add(number)
+    while times := max(map(len, where.values()), default=0):
         if times < 2:
-            return parts, rows
+            break
+        most = [pair for pair, found in where.items() if len(found) == times]
+        first = min(min(where[pair]) for pair in most)
+        pair = next(p for p in _pairs(rows[first]) if len(where[p]) == times)
+        i, j, ratio = pair
         if not _exact(ratio):
             i, j, ratio = j, i, 1 / ratio
-        number = len(matrix[0]) + len(parts)
+        variable = len(matrix[0]) + len(parts)
         parts.append({i: Fraction(1), j: ratio})
-        for row in rows:
-            if i in row and row.get(j) == ratio * row[i]:
-                row[number] = row.pop(i)
-                del row[j]
+        for number in tuple(where[pair]):
+            row = rows[number]
+            for old in _pairs(row):
+                where[old].discard(number)
+            row[variable] = row.pop(i)
+            del row[j]
+            for new in _pairs(row):
+                where.setdefault(new, set()).add(number)
+    return parts, rows
+
+
+def _pairs(row: Form) -> list[Pair]:
+    """The pairs of a row's variables, each with the ratio of their factors."""
+    return [(i, j, row[j] / row[i]) for i in row for j in row if i < j]
+
+
+def _equal_columns(rows: list[Form], inputs: int) -> list[Form]:
+    """Sums of the inputs whose columns are equal, which several filters have; the rows
+    then use those."""
+    alike: dict[tuple, list[int]] = {}
+    for i in range(inputs):
+        column = tuple((j, row[i]) for j, row in enumerate(rows) if i in row)
+        if len(column) > 1:
+            alike.setdefault(column, []).append(i)
+    parts: list[Form] = []
+    for column, (first, *others) in alike.items():
+        if not others:
+            continue
+        parts.append({i: Fraction(1) for i in (first, *others)})
+        for j, factor in column:
+            for i in (first, *others):
+                del rows[j][i]
+            rows[j][inputs + len(parts) - 1] = factor
+    return parts
 
 
 def _exact(number: Fraction) -> bool:
@@ -198,9 +238,11 @@ def _sum(e: Emitter, form: Form, values: Sequence[Value]) -> Value:
     return total
 
 
-def multiply(e: Emitter, matrix: Matrix, vector: Sequence[Value]) -> list[Value]:
-    """matrix · vector, unrolled."""
-    parts, rows = shared(matrix)
+def multiply(
+    e: Emitter, forms: tuple[list[Form], list[Form]], vector: Sequence[Value]
+) -> list[Value]:
+    """The matrix whose shared forms these are, times the vector, unrolled."""
+    parts, rows = forms
     values = list(vector)
     for part in parts:
         values.append(_sum(e, part, values))
@@ -216,12 +258,13 @@ def transform(
 ) -> None:
     """left · X · rightᵀ: columns first, then row by row to where they are stored, one
     block of the right matrix after the other."""
+    down = shared(left)
     for rows, inner in blocks(right):
-        part = tuple(tuple(right[j][k] for k in inner) for j in rows)
+        across = shared(tuple(tuple(right[j][k] for k in inner) for j in rows))
         columns = [
-            multiply(e, left, [load(i, j) for i in range(len(left[0]))]) for j in inner
+            multiply(e, down, [load(i, j) for i in range(len(left[0]))]) for j in inner
         ]
         for i in range(len(left)):
-            row = multiply(e, part, [column[i] for column in columns])
+            row = multiply(e, across, [column[i] for column in columns])
             for j, value in zip(rows, row, strict=True):
                 store(i, j, value)

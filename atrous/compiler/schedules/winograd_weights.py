@@ -9,7 +9,7 @@ from math import prod
 from ..emit import Emitter, Kernel, Value
 from ..target import Target
 from .pointwise import transposed as in_squares
-from .winograd_transforms import Matrix, matrices, transform, transposed
+from .winograd_transforms import Matrix, different, matrices, transform, transposed
 
 #: Source channels that one chunk of these kernels takes, and of many taps.
 WEIGHT_ROWS, FEW_ROWS, MANY_TAPS = 16, 8, 32
@@ -66,9 +66,11 @@ class Weights:
     def filter_of_position(self) -> list[int]:
         """The filter of each position."""
         y, x = (
-            [unique.index(row) for row in matrix]
-            for matrix, unique in zip(
-                self.matrices(1), self.filter_matrices(), strict=True
+            [rank[row] for row in matrix]
+            for matrix, rank in zip(
+                self.matrices(1),
+                ({row: i for i, row in enumerate(g)} for g in self.filter_matrices()),
+                strict=True,
             )
         )
         return [i * self.different[1] + j for i in y for j in x]
@@ -120,7 +122,10 @@ class Weights:
 
     def filter_matrices(self) -> tuple[Matrix, Matrix]:
         """G of both axes, each of its rows once."""
-        y, x = (tuple(dict.fromkeys(matrix)) for matrix in self.matrices(1))
+        y, x = (
+            different(m, r, s)
+            for m, r, s in zip(self.tile, self.taps, self.steps, strict=True)
+        )
         return y, x
 
 
