@@ -1,6 +1,6 @@
 /* The layer that moves: the window, the cells that meet, where a border comes from. */
 const Light = (() => {
-  const ARROWS = 48; // more of them would hide what they explain
+  const FEW = 4; // more arrows in a grid would hide what they explain
 
   /** For each grid the boxes of its lit cells: {grid, cells: [{box, index}], frame}. */
   function lit(state, scene, meeting, side) {
@@ -103,22 +103,41 @@ const Light = (() => {
     pen.rect(x1 - 2, y1 - 2, 4, 4, { fill: stroke, radius: 2, alpha });
   }
 
+  /** Arrows of the window's border cells. In a sum that is being worked only the cell in
+   * question has one. */
   function arrows(pen, state, found, meeting) {
     const { size } = state.model;
-    let drawn = 0;
-    const outside = (place) => place.some((one, axis) => one < 0 || one >= size[axis]);
     for (const { grid, cells } of found) {
-      for (const { index } of cells) {
-        const one = meeting.terms[index];
-        if (!one.source || !outside(one.position) || drawn >= ARROWS) continue;
-        const [from, to] = [grid.box(one.position), grid.box(one.source)];
-        if (from && to && grid.w >= 8) {
-          const quiet = cells.length > 4 && state.product !== index ? 0.55 : 1;
-          arrow(pen, from, to, { strip: grid.rows.axis === null, alpha: quiet });
-          drawn++;
-        }
+      if (grid.w < 8) continue;
+      const met = cells.map(({ index }) => ({ ...meeting.terms[index], index }));
+      const shown =
+        state.product === null
+          ? leading(met, size)
+          : met.filter((one) => one.index === state.product && beyond(one, size));
+      const alpha = shown.length > 4 ? 0.6 : 1;
+      for (const { position, source } of shown) {
+        const [from, to] = [grid.box(position), source && grid.box(source)];
+        if (from && to) arrow(pen, from, to, { strip: grid.rows.axis === null, alpha });
       }
     }
+  }
+
+  /** Along how many axes a pair's position lies outside the input. */
+  const beyond = ({ position }, size) =>
+    position.filter((one, axis) => one < 0 || one >= size[axis]).length;
+
+  /** Border cells that have an arrow: all of a few; of more, those whose arrows do not
+   * cross, first without the corners, then in line with one cell of the input. */
+  function leading(met, size) {
+    const ghosts = met.filter((one) => one.source && beyond(one, size));
+    if (ghosts.length <= FEW) return ghosts;
+    const edges = ghosts.filter((one) => beyond(one, size) === 1);
+    const inside = met.filter((one) => !beyond(one, size));
+    if (edges.length <= FEW || !inside.length) return edges.slice(0, FEW);
+    const middle = inside[Math.floor(inside.length / 2)].position;
+    const inLine = ({ position }) =>
+      position.filter((one, axis) => one !== middle[axis]).length === 1;
+    return edges.filter(inLine);
   }
 
   /** The cross-hair of linked planes: where the other two planes cut this one. */

@@ -28,7 +28,7 @@ const Matrix = (() => {
       canvas.style.cursor = tile ? "pointer" : "default";
       canvas.title = tile ? Words.say("matrix.tile", tile) : "";
     });
-    new ResizeObserver(draw).observe(canvas.parentElement);
+    Stage.whenWidthChanges(canvas.parentElement, draw);
   }
 
   function tileAt(event) {

@@ -14,7 +14,10 @@ const Planes = (() => {
     });
     const [oh, ow] = model.out;
     const kernelMost = Math.min(38, (width * 0.24) / kw, 200 / kh);
-    const beside = width - 2 * 32 - 84 - kw * Math.min(kernelMost, 30) - 8;
+    // The three share the width; a kernel's cells are a little larger, for its numbers.
+    const free = width - 2 * 32 - 84 - 8;
+    const even = free / (fw + ow + kw);
+    const beside = free - kw * Math.min(kernelMost, clamp(even * 1.3, 26, 30));
     const stacked = width < 560;
     const gap = stacked ? 24 : 32;
     const across = stacked ? width - gap - kw * Math.min(kernelMost, 28) - 8 : beside;
@@ -52,7 +55,14 @@ const Planes = (() => {
       clamp(Math.min(across / (wide + beyond), Math.max(high, 12)), 5, 50),
     );
     const kernelCell = Math.floor(
-      clamp(Math.min(cell < 20 ? 30 : cell, kernelMost), 4, 50),
+      clamp(
+        Math.min(
+          kernelMost,
+          Math.max(cell, clamp(stacked ? 30 : even * 1.3, 26, 30)),
+        ),
+        4,
+        50,
+      ),
     );
     return {
       ...shown,

@@ -20,16 +20,21 @@ const Stage = (() => {
       const again = State.pinned && before === JSON.stringify(State.cursor);
       State.pin(!again);
     });
-    let width = 0;
-    new ResizeObserver(() => {
-      if (holder.clientWidth !== width) {
-        width = holder.clientWidth;
-        redraw();
-      }
-    }).observe(holder);
+    whenWidthChanges(holder, redraw);
     State.on("setting", redraw);
     State.on("look", redraw);
     State.on("cursor", follow);
+  }
+
+  /** Act when an element's width has changed; in the next frame, since what is drawn
+   * changes heights, and an observer that causes what it observes is an error. */
+  function whenWidthChanges(element, act) {
+    let width = 0;
+    new ResizeObserver(() => {
+      if (element.clientWidth === width) return;
+      width = element.clientWidth;
+      requestAnimationFrame(act);
+    }).observe(element);
   }
 
   function fit(canvas, width, height) {
@@ -200,12 +205,12 @@ const Stage = (() => {
     const { model } = State;
     const held = [model.input, model.weight].every((tensor) => tensor.complete);
     const parts = [];
-    for (const [side, list, all] of [
-      ["inputs", scene.inputs, model.layer.in_channels],
-      ["outputs", scene.outputs, model.layer.out_channels],
+    for (const [side, letter, list, all] of [
+      ["inputs", "x", scene.inputs, model.layer.in_channels],
+      ["outputs", "y", scene.outputs, model.layer.out_channels],
     ]) {
       if (list.length < all)
-        parts.push(Words.say(`part.${side}`, { shown: span(list), all }));
+        parts.push(Words.say(`part.${side}`, { shown: span(letter, list), all }));
     }
     if (scene.cut) parts.push(Words.say("part.cut"));
     parts.push(...unread(model));
@@ -243,8 +248,11 @@ const Stage = (() => {
     });
   }
 
-  const span = (list) =>
-    list.length > 1 ? `${list[0]}–${list[list.length - 1]}` : `${list[0]}`;
+  /** x[2], or x[0]–x[3]. */
+  const span = (letter, list) =>
+    [...new Set([list[0], list[list.length - 1]])]
+      .map((channel) => `${letter}[${channel}]`)
+      .join("–");
 
   /** The picture by another pen, at rest. */
   function drawBy(other) {
@@ -256,6 +264,7 @@ const Stage = (() => {
   return {
     start,
     redraw,
+    whenWidthChanges,
     drawBy,
     get meeting() {
       return meeting;

@@ -2,11 +2,17 @@
 const Volume = (() => {
   const MOST = 64; // cells of an axis that a plane shows
   const GAP = 12;
+  const EDGE = 5; // room for a frame about the first slice
 
   /** Where the planes cut: through the cell pointed at, and through what it meets. */
   function crosses({ model, cursor }) {
     const { layer, size } = model;
-    const middle = (list, or) => (list.length ? list[Math.floor(list.length / 2)] : or);
+    // The middle along each axis: of an even kernel no cell is in the middle of all.
+    const middle = (places, or) =>
+      or.map((own, axis) => {
+        const along = [...new Set(places.map((place) => place[axis]))];
+        return along.length ? along[Math.floor(along.length / 2)] : own;
+      });
     if (cursor.side === "output") {
       const met = Geometry.window(layer, size, cursor.position);
       const nearest = size.map((cells, axis) =>
@@ -18,14 +24,20 @@ const Volume = (() => {
       );
       return {
         output: cursor.position,
-        input: middle(met, { position: nearest }).position,
+        input: middle(
+          met.map((one) => one.position),
+          nearest,
+        ),
       };
     }
     const single = { ...layer, groups: 1, in_channels: 1, out_channels: 1 };
     const touched = Geometry.touches(single, size, 0, cursor.position);
     return {
       input: cursor.position,
-      output: middle(touched, { position: model.out.map(() => 0) }).position,
+      output: middle(
+        touched.map((one) => one.position),
+        model.out.map(() => 0),
+      ),
     };
   }
 
@@ -274,8 +286,11 @@ const Volume = (() => {
       ["input", inputChannel, inputs],
       ["output", outputChannel, outputs],
     ]) {
-      headings.push({ key: `view.${side}Slices`, x: 0, y: y + 2 });
-      const strip = slices(side, channel, ranges, near[side][0], 0, y + 14, width, 420);
+      headings.push({ key: `view.${side}Slices`, x: EDGE, y: y + 2 });
+      const strip = slices(
+        ...[side, channel, ranges, near[side][0]],
+        ...[EDGE, y + 14, width - 2 * EDGE, 420],
+      );
       grids.push(...strip.grids);
       y += strip.height + 44;
       cut = cut || !strip.whole;

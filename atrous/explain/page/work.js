@@ -3,6 +3,7 @@ const Work = (() => {
   const ALL = 64; // more products than this are shown a channel at a time
   const IN_LINE = 12; // more than this do not fit a line
   const MOST = 400;
+  const READABLE = 100; // milliseconds
   let holder, parts, brief;
   const rows = [];
 
@@ -55,27 +56,45 @@ const Work = (() => {
       .forEach((cell) => cell.setAttribute("scope", "col"));
   }
 
-  /** Row `at`, with its five cells and the bar of its product. */
+  /** Row `at`: five cells, their texts, and the cell whose product has a bar. */
   function rowAt(at) {
     while (rows.length <= at) {
       const row = element("tr", "");
-      const cells = Array.from({ length: 5 }, () => element("td", "", row));
-      const bar = element("i", "bar", cells[3]);
-      const number = element("span", "", cells[3]);
-      rows.push({ row, cells, bar, number });
+      const texts = Array.from({ length: 5 }, () => document.createTextNode(""));
+      texts.forEach((text) => element("td", "", row).append(text));
+      rows.push({ row, texts, bar: row.cells[3] });
     }
     return rows[at];
   }
 
-  function fill(at, index, texts, share, negative, look) {
-    const { row, cells, bar, number } = rowAt(at);
+  /** A step changes every row: data of texts and a background, which costs the least. */
+  function fill(at, index, words, share, negative, look) {
+    const { row, texts, bar } = rowAt(at);
     if (!row.isConnected) parts.body.append(row);
     row.dataset.index = index;
     if (row.className !== look) row.className = look;
-    [0, 1, 2, 4].forEach((i) => put(cells[i], texts[i]));
-    put(number, texts[3]);
-    bar.style.width = `calc(${share.toFixed(3)} * (100% - 12px))`;
-    bar.className = negative ? "bar negative" : "bar";
+    texts.forEach((text, i) => {
+      if (text.data !== words[i]) text.data = words[i];
+    });
+    bar.style.backgroundSize = `${Math.round(share * 88)}% 3px`;
+    const kind = negative ? "negative" : "";
+    if (bar.className !== kind) bar.className = kind;
+  }
+
+  let drawn = 0; // when the rows were last drawn
+  let waiting = null;
+
+  /** The rows are half the cost of a frame: while playing they follow ten times a
+   * second, which is more than can be read, and the last cell's always stand. */
+  function rowsBy(act) {
+    clearTimeout(waiting);
+    const now = () => {
+      drawn = performance.now();
+      act();
+    };
+    const left = drawn + READABLE - performance.now();
+    if (left > 0 && Keys.playing()) waiting = setTimeout(now, left);
+    else now();
   }
 
   const trim = (count) => {
@@ -115,7 +134,7 @@ const Work = (() => {
       }),
     );
     heads(["work.input", "work.x", "work.w", "work.product", "work.running"]);
-    drawTerms(terms, write, product);
+    rowsBy(() => drawTerms(terms, write, product));
   }
 
   /** How x, w and what comes of them are written: each with decimals of its own. */
@@ -235,6 +254,17 @@ const Work = (() => {
         : "",
     );
     heads(["work.output", "work.x", "work.w", "work.gives", "work.value"]);
+    rowsBy(() => drawReached(terms, write));
+    put(
+      parts.more,
+      terms.length > MOST
+        ? Words.say("work.moreReach", { hidden: terms.length - MOST })
+        : "",
+    );
+  }
+
+  function drawReached(terms, write) {
+    const { model } = State;
     const most = Math.max(1e-30, ...terms.map((one) => Math.abs(one.product) || 0));
     terms.slice(0, MOST).forEach((one, at) => {
       fill(
@@ -253,12 +283,6 @@ const Work = (() => {
       );
     });
     trim(Math.min(terms.length, MOST));
-    put(
-      parts.more,
-      terms.length > MOST
-        ? Words.say("work.moreReach", { hidden: terms.length - MOST })
-        : "",
-    );
   }
 
   return { start, element, name };
