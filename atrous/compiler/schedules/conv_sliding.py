@@ -45,6 +45,9 @@ OUTER = ("table", "tap_stride", "weights_stride")
 
 #: Taps of a row whose weights are in registers together.
 SEGMENT = 8
+#: Products of a tile, about: they are unrolled, and cost time to compile. But its
+#: pixels are not fewer than FEWEST_PIXELS, if a row has more.
+UNROLLED, FEWEST_PIXELS = 256, 8
 #: Pixels of a row that are reckoned with when what it reads should stay in cache.
 LONGEST = 256
 #: Terms that are summed before they join a total.
@@ -264,6 +267,7 @@ def plan(
     Strides are in elements: batch, group, channel, *spatial. The result's channels are
     neighbours. The weights are (columns, outer taps, source channels, taps, lanes).
     """
+    most = min(most, max(FEWEST_PIXELS, UNROLLED // len(taps.axes[-1].taps)))
     rows = Rows(taps, lanes, most, source_strides, spreads)
     together = columns_a_share(rows, target)
     shares = -(-rows.columns // together)

@@ -49,6 +49,9 @@ OUTER = ("table", "taps", "tap_stride", "sums_stride")
 
 #: Sums in registers, by the number of registers.
 MOST_SUMS = {32: 20, 16: 8}
+#: Products of a tile, about: they are unrolled, and cost time to compile. But its
+#: pixels are not fewer than FEWEST_PIXELS, if a row has more.
+UNROLLED, FEWEST_PIXELS = 160, 8
 #: Sums that are worked on in turn, so that each is ready when it is needed again.
 FEWEST_SUMS = 6
 
@@ -328,6 +331,9 @@ def plan(
     Strides are in elements: batch, group, channel, *spatial. y's channels are
     neighbours. The sums are (parts, columns, outer taps, source channels, taps, lanes).
     """
+    inner, row = taps.source_channels, len(taps.axes[-1].taps)
+    spread = _spread(inner, MOST_SUMS[target.registers] // row)
+    most = min(most, max(FEWEST_PIXELS, UNROLLED // (row * spread)))
     rows = Rows(taps, lanes, most, x_strides, spreads)
     whole = rows.placed and rows.near
     read = taps.groups * taps.source_channels if whole else rows.slab_channels
@@ -335,18 +341,16 @@ def plan(
     pixel_blocks = taps.batch * prod(blocks.counts)
     parts, together = _parts(rows, pixel_blocks, whole)
     shares = -(-rows.columns // together)
-    inner = taps.source_channels
-    spread = _spread(inner, MOST_SUMS[target.registers] // rows.row)
-    visits = taps.taps // rows.row * (inner // spread)
+    visits = taps.taps // row * (inner // spread)
     width = rows.tiles.width
     kernel = SlidingGradient(
         **rows.facts(y_strides[-1]),
         spread=spread,
-        sets=min(-(-FEWEST_SUMS // (rows.row * spread)), width),
-        asked=-(-width // visits) if rows.outer or whole else 0,
+        sets=min(-(-FEWEST_SUMS // (row * spread)), width),
+        asked=-(-width // visits) if rows.outer or (whole and inner > 1) else 0,
     )
     table, starts = as_one(rows.tables(valid_outputs))
-    sums = (prod(len(a.taps) for a in rows.outer), inner, rows.row, lanes)
+    sums = (prod(len(a.taps) for a in rows.outer), inner, row, lanes)
     size = prod(sums)
     numbers = [
         shares,
