@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 
-from atrous.compiler import cache, jit, pool, recording
+from atrous.compiler import cache, jit, pool
 from atrous.compiler.target import named
 
 NEON = named("neon")
@@ -100,14 +100,19 @@ _folder = tempfile.TemporaryDirectory(prefix="atrous-neon-")
 @contextmanager
 def kernels() -> Iterator[None]:
     """Within, kernels are made for NEON and launches are emulated."""
-    callers = [m for m in list(sys.modules.values()) if vars(m).get("run") is pool.run]
+    emulations = {"run": _run, "replayer": _replayer}
+    callers = [
+        (module, name, emulation)
+        for name, emulation in emulations.items()
+        for module in list(sys.modules.values())
+        if vars(module).get(name) is getattr(pool, name)
+    ]
     with ExitStack() as patches:
         for module, name, value in (
             (cache, "here", lambda: NEON),
             (cache, "_addresses", _addresses),
             (cache, "_load", _load),
-            (recording, "replayer", _replayer),
-            *((caller, "run", _run) for caller in callers),
+            *callers,
         ):
             patches.enter_context(mock.patch.object(module, name, value))
         yield

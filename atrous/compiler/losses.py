@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from . import cache, memory
+from . import cache, memory, pool
 from .elementwise import dtype_name
 from .launch import Launch, remember
 from .layout import (
@@ -29,7 +29,6 @@ from .layout import (
     pieces,
 )
 from .normalising import HELD, lanes_along, row_walk
-from .pool import Step, replayer
 from .spec import LikelihoodSpec
 
 #: Σ loss, Σ weight, how many classes do not exist.
@@ -158,8 +157,8 @@ def _laid(
     if chunks == 1:  # where microseconds count, and threads do not
         arrays = 6 if spec.gradient else 4 + spec.each
         pointers = tuple([(i, i, 0) for i in range(arrays)])
-        step = Step(_kernel(spec), (*[0] * arrays, *numbers), pointers, chunks)
-        return replayer([step]), chunks
+        step = pool.Step(_kernel(spec), (*[0] * arrays, *numbers), pointers, chunks)
+        return pool.replayer([step]), chunks
     launch = Launch(_kernel(spec), numbers, chunks)
     return (lambda *arrays: launch(arrays, ())), chunks
 
