@@ -3,6 +3,9 @@
 The truth is float64, computed by torch from the same bfloat16 values.
 """
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -246,3 +249,41 @@ def test_products_are_as_exact_as_asked(word, name, scale):
     for mine, exact in zip(ours, truth, strict=True):
         assert mine.dtype is atrous.float32
         assert error(mine, exact) <= MOST[word]
+
+
+@pytest.mark.parametrize("word", MOST)
+@pytest.mark.parametrize("name", ["conv2d, groups", "conv3d, few", "linear", "mm"])
+def test_infinity_and_nan_come_out_where_float32_has_them(word, name):
+    program, inputs = PROGRAMS[name]
+    torch.manual_seed(2)
+    given = convert([each.detach().float() for each in inputs()], atrous)
+    random = np.random.default_rng(0)
+    for value in (np.inf, -np.inf, np.nan):
+        place = tuple(random.integers(0, size) for size in given[0].shape)
+        given[0][place] = value
+    exact = array(program(atrous, *given))
+    with atrous.float32_matmul_precision(word):
+        found = [array(program(atrous, *given))]
+    with atrous.autocast("cpu", dtype=atrous.bfloat16):
+        found.append(array(program(atrous, *given)))
+    assert not np.isfinite(exact).all() and np.isfinite(exact).any()
+    for values in found:
+        np.testing.assert_array_equal(np.isnan(values), np.isnan(exact))
+        np.testing.assert_array_equal(np.isinf(values), np.isinf(exact))
+
+
+def test_the_example_measures_and_draws(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("nibabel")
+    pytest.importorskip("matplotlib")
+    examples = Path(__file__).parent.parent / "examples"
+    monkeypatch.syspath_prepend(str(examples))
+    options = ["--steps", "2", "--batch-size", "1", "--seeds", "1"]
+    arguments = ["precision.py", *options, "--outputs", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", arguments)
+    runpy.run_path(str(examples / "precision.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 8 + 2 + 1
+    for line in lines[1:9]:
+        most = 1e-6 if "float32" in line else 3e-3
+        assert all(float(each) <= most for each in line.split()[-3:])
+    assert (tmp_path / "precision.png").stat().st_size > 10_000
