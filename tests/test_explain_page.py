@@ -298,6 +298,28 @@ def test_rows_that_a_stride_never_reads_are_named(show):
     assert text(page, "#part") == "Never read along the width: 2, 5."
 
 
+def test_few_arrows_lead_from_border_cells(show):
+    """Of many border cells those have arrows that do not cross each other."""
+    one = setting(2, 1, 1, 5, padding=3, padding_mode="reflect")
+    page = show(explanation(one, (6, 6)), "at=output.0.0.0")
+    count = (
+        "((pen) => { Stage.drawBy(pen);"
+        " return pen.elements.filter((one) => one.includes('C')).length; })"
+        "(new Pen.SvgPen())"
+    )
+    curves = run(page, count)
+    assert curves == 6 + 1  # three cells of a row, three of a column; the sum's way
+    run(page, "State.show(0)")  # the corner: its own arrow alone
+    assert run(page, count) == 1 + 1
+
+
+def test_the_planes_cut_through_the_middle_of_an_even_kernel(show):
+    page = show(explanation(setting(3, 1, 1, 4), (6, 6, 6)), "at=output.0.1.1.1")
+    planes = "Stage.scene.grids.filter((one) => one.side === 'input' && one.cross)"
+    crosses = run(page, f"{planes}.map((one) => one.cross)")
+    assert crosses == [[3, 3, 3]] * 3
+
+
 def test_a_click_holds_the_cell(small):
     from selenium.webdriver import ActionChains
 
@@ -360,8 +382,12 @@ def test_buttons_step_and_play(small):
     press(small, "#play")
     stopped = cursor(small)
     assert stopped != ("output", 1, 4, 4)
-    time.sleep(0.1)
+    time.sleep(0.2)
     assert cursor(small) == stopped
+    first = "(({ channel, position }) => [channel, ...position])"
+    place = run(small, f"{first}(Stage.meeting.terms[0])")
+    shown = run(small, "document.querySelector('.terms tbody td').innerText")
+    assert shown == f"x{place}".replace("-", "−")  # the rows have come after the cell
 
 
 def test_products_lead_on_to_the_next_cell(show):
@@ -636,9 +662,14 @@ def test_the_page_works_in_a_notebooks_frame(show, driver, tmp_path):
     driver.get(path.as_uri())
     driver.switch_to.frame(0)
     try:
+        run(driver, "void (self.faults = [], onerror = (fault) => faults.push(fault))")
         press(driver, "#forward")
         time.sleep(0.3)  # until the hash would be written
         assert cursor(driver) == ("output", 0, 0, 1)
+        for width in (500, 900, 700):  # an observer must not cause what it observes
+            run(driver, "void (frameElement.style.width = `${arguments[0]}px`)", width)
+            time.sleep(0.1)
+        assert run(driver, "faults") == []
     finally:
         driver.switch_to.default_content()
 

@@ -1,5 +1,5 @@
 /* Colours and single cells. A sign is never told by colour alone: a number carries its
- * minus, a cell too small for a number a bar, a smaller one still an empty rim. */
+ * minus, a cell too small for a number a bar. */
 const Cells = (() => {
   const STEPS = 48;
   let palette = {};
@@ -35,8 +35,10 @@ const Cells = (() => {
     const scale = (end) =>
       Array.from({ length: STEPS + 1 }, (_, i) => {
         const fill = mix(zero, parse(palette[end]), (i / STEPS) ** 0.85);
-        const ghost = mix(parse(palette.ghost), fill.match(/\d+/g).map(Number), 0.3);
-        return { fill, ghost, ink: bright(fill) > 135 ? dark : "#ffffff" };
+        const rgb = fill.match(/\d+/g).map(Number);
+        const ghost = mix(parse(palette.ghost), rgb, 0.3);
+        const ink = bright(fill) > 135 ? dark : "#ffffff";
+        return { fill, ghost, ink, bar: mix(rgb, parse(ink), 0.4) };
       });
     palette.scales = { negative: scale("negative"), positive: scale("positive") };
   }
@@ -107,7 +109,7 @@ const Cells = (() => {
     }
   }
 
-  /** Many small cells at once: {box, value, ghost, unread}. A negative one has a rim. */
+  /** Many small cells at once: {value, ghost, unread}, row by row. */
   function drawMosaic(pen, grid, cells, largest) {
     pen.mosaic(
       grid.x,
@@ -115,17 +117,14 @@ const Cells = (() => {
       cells.map(({ value, ghost, unread }) => {
         if (Number.isNaN(value)) return { fill: palette.ghost };
         const look = shade(value, largest);
-        return {
-          fill: ghost ? look.ghost : look.fill,
-          rim: value < 0 && grid.w >= 5,
-          struck: unread,
-        };
+        const fill = ghost ? look.ghost : look.fill;
+        const bar = value < 0 && grid.w >= 5 ? look.bar : null;
+        return { fill, bar, struck: unread };
       }),
       {
         columns: grid.cols.count,
         w: grid.w,
         h: grid.h,
-        ground: palette.surface,
         strike: palette.quiet,
       },
     );

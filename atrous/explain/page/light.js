@@ -164,8 +164,8 @@ const Light = (() => {
       for (const line of [
         [x, grid.y - 4, x, grid.y - 1],
         [x, below + 1, x, below + 6],
-        [grid.x - 6, y, grid.x - 1, y],
-        [right + 1, y, right + 6, y],
+        [grid.x - 5, y, grid.x - 1, y],
+        [right + 1, y, right + 5, y],
       ]) {
         pen.line(line, end);
       }

@@ -58,21 +58,21 @@ const Pen = (() => {
       context.fillText(words, x, y + 0.5);
     }
 
-    /** Cells as an image: a {fill, rim, struck} each, row by row. */
-    mosaic(x, y, cells, { columns, w, h, ground, strike }) {
+    /** Cells as an image: a {fill, bar, struck} each, row by row; a bar has a colour. */
+    mosaic(x, y, cells, { columns, w, h, strike }) {
       const rows = cells.length / columns;
       const image = new ImageData(columns * w, rows * h);
       const points = new Uint32Array(image.data.buffer);
-      const [under, line] = [pack(ground), pack(strike)];
-      cells.forEach(({ fill, rim, struck }, i) => {
-        const colour = pack(fill);
+      const line = pack(strike);
+      const middle = Math.floor(h / 2);
+      cells.forEach(({ fill, bar, struck }, i) => {
+        const [colour, dash] = [pack(fill), bar ? pack(bar) : null];
         const first = Math.floor(i / columns) * h * columns * w + (i % columns) * w;
         for (let row = 0; row < h; row++) {
           for (let col = 0; col < w; col++) {
-            const edge =
-              rim && (row === 0 || col === 0 || row === h - 1 || col === w - 1);
+            const inBar = bar && row === middle && col > 0 && col < w - 1;
             points[first + row * columns * w + col] =
-              struck && row === h - 1 - col ? line : edge ? under : colour;
+              struck && row === h - 1 - col ? line : inBar ? dash : colour;
           }
         }
       });
@@ -171,10 +171,10 @@ const Pen = (() => {
     }
 
     mosaic(x, y, cells, { columns, w, h, strike }) {
-      cells.forEach(({ fill, rim, struck }, i) => {
+      cells.forEach(({ fill, bar, struck }, i) => {
         const [left, top] = [x + (i % columns) * w, y + Math.floor(i / columns) * h];
-        const edge = rim ? 1 : 0;
-        this.rect(left + edge, top + edge, w - 2 * edge, h - 2 * edge, { fill });
+        this.rect(left, top, w, h, { fill });
+        if (bar) this.rect(left + 1, top + Math.floor(h / 2), w - 2, 1, { fill: bar });
         if (struck)
           this.line([left, top + h, left + w, top], { stroke: strike, width: 1 });
       });
