@@ -23,6 +23,7 @@ from .. import cache
 from ..emit import ITEMSIZES, Emitter, Kernel
 from ..spec import ConvSpec, border_index
 from ..target import Target
+from .pointwise import transposed
 from .streamed_products import Dots, Outer, Spread, Tile, finished
 
 #: Output channels for each output, at least: patches are at most half of w,
@@ -128,7 +129,8 @@ def solve(spec: ConvSpec, x, w, y, bias) -> None:
 
     moved = (spec.in_channels, taps, x_strides[1], row)
     if spec.solves != "x":
-        launch(Unfold(spec.dtype), (patches, x, table.reads), moved, count)
+        side = square(spec, x_strides[1], recorder.target)
+        launch(Unfold(spec.dtype, side), (patches, x, table.reads), moved, count)
     tile, in_wider = Tile.of(spec.dtype, count, recorder.target)
     share = -(-spec.out_channels // (CHUNKS * tile.long)) * tile.long
     shares = -(-spec.out_channels // share)
@@ -148,11 +150,20 @@ def solve(spec: ConvSpec, x, w, y, bias) -> None:
         launch(kernel, (patches, x, *copies), moved, len(table.positions))
 
 
+def square(spec: ConvSpec, x_channel: int, target: Target) -> int:
+    """How many channels by taps are transposed in registers as a patch is unfolded; 1
+    if the channels of x are apart, or either is few."""
+    most = min(spec.in_channels, prod(spec.kernel), target.lanes(ITEMSIZES[spec.dtype]))
+    side = 1 << (most.bit_length() - 1)
+    return side if side >= 4 and x_channel == 1 else 1
+
+
 @dataclass(frozen=True)
 class Unfold:
-    """One patch a chunk: what an output reads."""
+    """One patch a chunk: what an output reads, in squares of `side` where it is > 1."""
 
     dtype: str
+    side: int = 1
 
     def build(self, target: Target) -> Kernel:
         e = Emitter("unfold", target)
@@ -160,6 +171,9 @@ class Unfold:
         reads = e.pointer(2, "int64", "reads")
         channels, taps, x_channel, pitch = (e.argument(i) for i in range(3, 7))
         patch, reads = patches + e.chunk * pitch, reads + e.chunk * taps
+        if self.side > 1:
+            self._squares(e, patch, x, reads, channels, taps)
+            return e.finish()
         whole = channels // TOGETHER * TOGETHER
         for count, first, last in ((TOGETHER, 0, whole), (1, whole, channels)):
             with e.loop("channel", last, start=first, step=count) as channel:
@@ -174,6 +188,22 @@ class Unfold:
                         value = e.select(outside, e.zero(self.dtype), value)
                         e.store(value, to + (taps * n + tap.index))
         return e.finish()
+
+    def _squares(self, e: Emitter, patch, x, reads, channels, taps) -> None:
+        """Channels by taps, transposed; the last of each overlap those before."""
+        side, zero = self.side, e.zero(self.dtype, self.side)
+        with e.loop("channel", channels, step=side) as c:
+            channel = e.minimum(c.index, channels - side)
+            with e.loop("tap", taps, step=side) as t:
+                tap = e.minimum(t.index, taps - side)
+                rows = []
+                for row in range(side):
+                    read = e.load(reads + (tap + row))
+                    outside = e.compare("==", read, OUTSIDE)
+                    place = x + (e.select(outside, 0, read) + channel)
+                    rows.append(e.select(outside, zero, e.load(place, side)))
+                for column, vector in enumerate(transposed(e, rows)):
+                    e.store(vector, patch + ((channel + column) * taps + tap))
 
 
 @dataclass(frozen=True)
