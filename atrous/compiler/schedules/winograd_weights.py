@@ -177,14 +177,14 @@ class _Writer:
         first = group * w.group
         last = e.select(group + 1 < w.groups, first + w.group, w.source_channels)
         first.label, last.label = "first source channel", "end of source channels"
+        if not gradient:
+            self.filters_of(block, first, last)
+            return e.finish()
         with e.loop("v", w.vectors) as v:
             channel = block * w.block + v.index * w.lanes
             channel.label = "channel"
-            if gradient:
-                rows = self.taps_of(block, v.index, first, last)
-                self.spread(rows, (last - first) * w.all_taps, channel, first)
-            else:
-                self.filters_of(block, v.index, first, last, channel)
+            rows = self.taps_of(block, v.index, first, last)
+            self.spread(rows, (last - first) * w.all_taps, channel, first)
         return e.finish()
 
     def row(self, block: Value, depth: Value, c: Value, v: Value) -> Value:
@@ -197,26 +197,35 @@ class _Writer:
     def filter(self, place: Value, i: int, j: int) -> Value:
         return place + (i * self.w.different[1] + j) * self.w.pitch
 
-    def filters_of(self, block, v, first, last, channel) -> None:
-        """U of some lanes of channels."""
+    def filters_of(self, block, first, last) -> None:
+        """U of a block of channels."""
         e, w, number = self.e, self.w, self.number
-        mask = e.mask(w.channels - channel, w.lanes) if w.channels % w.block else None
         steps = e.steps(w.lanes) * e.splat(number["w_channel"], w.lanes)
-        with e.loop("c", last, start=first) as c, e.loop("depth", w.depth) as depth:
+        with (
+            e.loop("c", last, start=first) as c,
+            e.loop("depth", w.depth) as depth,
+            e.loop("v", w.vectors) as v,
+        ):
+            channel = block * w.block + v.index * w.lanes
+            mask = None
+            if w.channels % w.block:
+                mask = e.mask(w.channels - channel, w.lanes)
             given = e.at(
                 self.pointer["w"],
                 (channel, number["w_channel"]),
                 (c.index, number["w_source_channel"]),
                 (depth.index, number["w_depth"]),
             )
-            place = self.row(block, depth.index, c.index, v)
+            place = self.row(block, depth.index, c.index, v.index)
 
             def load(i: int, j: int) -> Value:
                 tap = e.at(given, (number["w_y"], i), (number["w_x"], j))
                 return e.cast(e.gather(tap, steps, mask), "float64")
 
             def store(i: int, j: int, value: Value) -> None:
-                e.store(e.cast(value, w.dtype), self.filter(place, i, j))
+                to = self.filter(place, i, j)
+                e.prefetch(to + AHEAD * w.block)
+                e.store(e.cast(value, w.dtype), to)
 
             transform(e, *w.filter_matrices(), load, store)
 
