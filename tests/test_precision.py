@@ -96,6 +96,8 @@ CASES = {
     "max_pool3d": (functional("max_pool3d", kernel_size=2), (2, 3, 6, 8, 8)),
     "avg_pool2d": (functional("avg_pool2d", kernel_size=3), (2, 3, 9, 9)),
     "adaptive": (functional("adaptive_avg_pool2d", output_size=2), (2, 3, 9, 9)),
+    "norm": (operation("norm", dim=0), (300, 5)),
+    "norm, p = 3": (operation("norm", p=3, dim=0), (300, 5)),
     "addcmul": (operation("addcmul"), (300,), (300,), (300,)),
     "sigmoid": (operation("sigmoid"), (300,)),
     "tanh": (operation("tanh"), (300,)),
@@ -193,6 +195,11 @@ def test_bfloat16_has_torchs_dtype_and_errs_no_more(name):
         # What is float32 in both, such as a norm's weight, has float32's own error.
         least = 2.0**-22 if other.dtype == torch.float32 else 1e-9
         assert error(mine, exact) <= error(other, exact) * SLACK + least
+
+
+def test_the_length_of_large_half_values_is_finite():
+    x = atrous.full((4,), 60000.0 / 4, dtype=atrous.float16)
+    assert x.norm().item() == 30000.0
 
 
 # The switch of float32 products

@@ -11,6 +11,7 @@ from .choice import where
 from .extremes import amax, amin
 from .operands import with_out
 from .reduce import ELEMENT, axes_of, kept, reduced, spread, sum
+from .rounding import rounded_once
 
 __all__ = """
     dist logsumexp norm
@@ -51,6 +52,7 @@ def _count_of_others(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     )
 
 
+@rounded_once
 def _general_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     """(Σ|x|ᵖ)^(1/p); its gradient is 0 where the norm is."""
     out = sum(x.detach().abs() ** p, axes, keepdim) ** (1.0 / p)
@@ -62,6 +64,7 @@ def _general_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool) -> 
     return _recorded_norm(out, x, axes, keepdim, slope)
 
 
+@rounded_once
 def _euclidean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     squared = reduced("sum", ("mul", ELEMENT, ELEMENT), x, axes, keepdim, x.dtype)
     return _recorded_norm(
