@@ -171,8 +171,8 @@ class Tensor:
         self._array = array
         self.dtype = dtypes.BY_STORAGE[array.dtype] if dtype is None else dtype
         if not array.flags.c_contiguous:
-            storage = self._storage = Storage(array, True)
-            storage.followers.append(weakref.ref(self))
+            self._storage = Storage(array, True)
+            self._storage.followers.append(weakref.ref(self))
         if modes.inference:
             self._inference = True
 

@@ -114,8 +114,8 @@ class Convolution:
         if (address(first) | address(second)) & self._within or (
             recording is None and self._between_elements(arrays)
         ):
-            first, second, *more = [array.copy() for array in arrays]
-            return self(first, second, *more, target=target)
+            whole = None if bias is None else bias.copy()
+            return self(first.copy(), second.copy(), whole, target)
         result = self._result()
         arrays.append(result)
         if recording is None:

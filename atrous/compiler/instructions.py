@@ -333,8 +333,8 @@ class Instructions:
             "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
         )
         self._lines.append(
-            f"  call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 {4 - level}, "
-            "i32 1)"
+            f"  call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0,"
+            f" i32 {4 - level}, i32 1)"
         )
 
     def scratch(self, dtype, count: int, label: str = "scratch") -> Value:

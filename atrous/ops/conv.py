@@ -182,7 +182,7 @@ _known: dict[tuple | None, Convolution] = {}
 def _signature(operands, sizes, *more) -> tuple | None:
     """All that checks and spec of a call depend on; None if it cannot be right."""
     try:
-        key = [
+        key: list = [
             None if each is None else (each._array.shape, each.dtype)
             for each in operands
         ]
@@ -360,7 +360,8 @@ def contract(
 def _gradient(convolution: Convolution, name: str, of: dict[str, Tensor]):
     """Every gradient is the same form, solved for another operand; unevaluated."""
     other = convolution.solving(name)
-    return lambda: contract(other, *[of[known] for known in other.known])
+    first, second = other.known
+    return lambda: contract(other, of[first], of[second])
 
 
 def _over_channels(grad: Tensor) -> Tensor:
@@ -381,16 +382,17 @@ def _solve(
     convolution: Convolution, first: Tensor, second: Tensor, bias: Tensor | None
 ) -> Tensor:
     spec, kind = convolution.spec, first.dtype
-    arrays = [
-        each._array if each.dtype.name == spec.dtype else _computable(each, spec.dtype)
-        for each in (first, second, bias)
-        if each is not None
-    ]
-    out = Tensor._of(convolution(*arrays))
+    offset = None if bias is None else _computable(bias, spec.dtype)
+    array = convolution(
+        _computable(first, spec.dtype), _computable(second, spec.dtype), offset
+    )
+    out = Tensor._of(array)
     return out if out.dtype is kind else evaluate(("operand", 0), (out,), None, kind)
 
 
 def _computable(tensor: Tensor, name: str) -> np.ndarray:
     """The values in the dtype that they are computed in."""
+    if tensor.dtype.name == name:
+        return tensor._array
     kind = dtypes.BY_NAME[name]
     return evaluate(("operand", 0), (tensor,), None, kind)._array

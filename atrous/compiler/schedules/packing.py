@@ -13,6 +13,7 @@ from math import gcd
 import numpy as np
 
 from ..emit import Emitter, Value
+from ..recording import StandIn
 from .pointwise import transposed
 
 
@@ -243,6 +244,7 @@ def _pack_blocks(part: np.ndarray, to: np.ndarray) -> None:
     to = to.reshape(*to.shape[:-2], i // few, few, o // line, line)
     rank = len(taps)
     part_taps, to_taps = range(7, 7 + rank), range(3, 3 + rank)
+    assert isinstance(part, StandIn)
     part.recorder.pointwise(
         ("in", 0),
         part.transpose(0, 4, 1, 2, 5, *part_taps, 6, 3),
