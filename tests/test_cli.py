@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,17 +128,27 @@ REFUSED = [
     ),
     (
         "conv1d -o page.pdf",
-        "explain: a page ends in .html, a picture in .svg or .png, not '.pdf'.",
+        "a page ends in .html, a picture in .svg or .png, not '.pdf'.",
     ),
     (
         "conv1d -o a.svg --at 1 1",
-        "explain: there is no output cell (1, 1): the output is (1, 6).",
+        "there is no output cell (1, 1): the output is (1, 6).",
     ),
-    (
-        "conv1d --input nowhere.npy",
-        "[Errno 2] No such file or directory: 'nowhere.npy'",
-    ),
+    ("conv1d --input nowhere.npy", "nowhere.npy: no such file or directory."),
+    ("conv1d -o nowhere/a.html", "nowhere/a.html: no such file or directory."),
 ]
+
+
+@pytest.mark.parametrize("kept", [b"", b"text", "pair"])
+def test_an_input_that_holds_no_numbers(kept, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if kept == "pair":
+        np.savez("x.npz", a=np.zeros(3), b=np.zeros(2))
+        Path("x.npz").rename("x.npy")
+    else:
+        Path("x.npy").write_bytes(kept)
+    said = explain(capsys, *"conv1d --input x.npy".split())
+    assert said == (1, "", "atrous explain: x.npy is no .npy file of numbers.\n")
 
 
 @pytest.mark.parametrize("words, text", REFUSED)

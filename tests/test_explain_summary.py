@@ -222,6 +222,11 @@ REFUSED = [
         "summary: there is no convolution 'third'; there are: first.0, middle, up,"
         " last.",
     ),
+    (
+        lambda: atrous.summary(nn.Conv1d(1, 1, 3), ones(1, 1, 8)).explain("0"),
+        KeyError,
+        "summary: there is no convolution '0'; there are: ''.",
+    ),
 ]
 
 

@@ -87,9 +87,16 @@ def run(options: argparse.Namespace) -> int:
         print(_written(options))
         return 0
     except REFUSALS as refusal:
-        reason = refusal.args[0] if isinstance(refusal, KeyError) else refusal
-        print(f"atrous explain: {reason}", file=sys.stderr)
+        print(f"atrous explain: {_reason(refusal)}", file=sys.stderr)
         return 1
+
+
+def _reason(refusal: Exception) -> str:
+    """A refusal as one sentence."""
+    if isinstance(refusal, OSError) and refusal.filename:
+        return f"{refusal.filename}: {(refusal.strerror or 'not read').lower()}."
+    text = refusal.args[0] if isinstance(refusal, KeyError) else str(refusal)
+    return text.removeprefix("explain: ")
 
 
 def _written(options: argparse.Namespace) -> str:
@@ -110,7 +117,7 @@ def _explanation(options: argparse.Namespace) -> Explanation:
     """The layer that the options describe, with its numbers."""
     kept = _kept(options.weights, options.name) if options.weights else {}
     setting = _setting(options, kept)
-    given = np.load(options.input) if options.input else None
+    given = _array(options.input) if options.input else None
     size = tuple(options.size or ()) or usual_size(setting)
     if len(size) == 1:
         size *= setting.rank
@@ -123,7 +130,7 @@ def _explanation(options: argparse.Namespace) -> Explanation:
         seeding.manual_seed(options.seed)
     layer, x = _layer(options.layer, setting), None
     if given is not None:
-        x = create.tensor(given.astype(np.float32))
+        x = create.tensor(given)
     elif options.seed is not None:
         x = sample.randn(setting.in_channels, *size)
     values = example(setting, size)
@@ -132,6 +139,14 @@ def _explanation(options: argparse.Namespace) -> Explanation:
             for name, parameter in layer.named_parameters():
                 parameter.copy_(kept[name] if kept else create.tensor(values[name]))
     return explain(layer, create.tensor(values["input"]) if x is None else x)
+
+
+def _array(path: str) -> np.ndarray:
+    """The numbers of a .npy file as float32."""
+    try:
+        return np.asarray(np.load(path), dtype=np.float32)
+    except (ValueError, TypeError, EOFError):
+        raise ValueError(f"{path} is no .npy file of numbers.") from None
 
 
 def _setting(options: argparse.Namespace, kept: dict[str, Tensor]) -> Setting:

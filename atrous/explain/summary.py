@@ -91,7 +91,7 @@ class Summary:
         if name is None and names:
             name = names[0]
         if name not in names:
-            there = ", ".join(names) or "none"
+            there = ", ".join(one or repr(one) for one in names) or "none"
             raise KeyError(
                 f"summary: there is no convolution {name!r}; there are: {there}."
             )
