@@ -244,10 +244,7 @@ def _pack_blocks(part: np.ndarray, to: np.ndarray) -> None:
     to = to.reshape(*to.shape[:-2], i // few, few, o // line, line)
     rank = len(taps)
     part_taps, to_taps = range(7, 7 + rank), range(3, 3 + rank)
-    assert isinstance(part, StandIn)
-    part.recorder.pointwise(
-        ("in", 0),
-        part.transpose(0, 4, 1, 2, 5, *part_taps, 6, 3),
-        out=to.transpose(0, 1, 2, rank + 5, rank + 3, *to_taps, rank + 4, rank + 6),
-        ordered=True,
-    )
+    part = part.transpose(0, 4, 1, 2, 5, *part_taps, 6, 3)
+    to = to.transpose(0, 1, 2, rank + 5, rank + 3, *to_taps, rank + 4, rank + 6)
+    assert isinstance(part, StandIn) and isinstance(to, StandIn)
+    part.recorder.pointwise(("in", 0), part, out=to, ordered=True)
