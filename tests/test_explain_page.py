@@ -469,6 +469,22 @@ def test_zeros_between_the_cells_of_a_transposed_input(show):
     assert (covered["w"], covered["h"]) == (3 * cell, 3 * cell)  # the whole kernel
 
 
+def test_zeros_between_the_cells_of_a_transposed_volume(show):
+    one = setting(3, 1, 1, 3, transposed=True, stride=(1, 2, 2))
+    page = show(explanation(one, (3, 3, 3)), "language=en&at=output.0.2.3.3")
+    plane = "Stage.scene.grids.find((one) => one.side === 'input')"
+    apart, cell = run(
+        page, f"[{plane}.box([1, 1, 1]).x - {plane}.box([1, 1, 0]).x, {plane}.w]"
+    )
+    assert apart == 2 * cell
+    point(page, "input", 0, (1, 1, 1))
+    assert cursor(page) == ("input", 0, 1, 1, 1)
+    page.execute_script("State.set({ size: [3, 30, 30] })")  # no room for zeros
+    assert run(page, f"{plane}.isSpread") is False
+    root = ElementTree.fromstring(run(page, "atrous.svg()"))
+    assert root.tag.endswith("svg")
+
+
 def test_output_padding_and_the_number_of_axes(show):
     one = setting(2, 2, 2, 3, transposed=True, stride=2)
     page = show(explanation(one, (3, 3)), "language=en")

@@ -69,7 +69,8 @@ const Draw = (() => {
       grid.w,
       grid.h,
     );
-    if (grid.w < Cells.SMALL) Cells.drawMosaic(pen, grid, cells, largest);
+    if (grid.w < Cells.SMALL && !grid.isSpread)
+      Cells.drawMosaic(pen, grid, cells, largest);
     else
       for (const { place, value, ghost, unread } of cells)
         Cells.drawCell(pen, grid.box(place), value, largest, { type, ghost, unread });

@@ -2,6 +2,7 @@
 const Volume = (() => {
   const MOST = 64; // cells of an axis that a plane shows
   const GAP = 12;
+  const ROOMY = 12; // pixels of a cell with which zeros between cells can be seen
   const EDGE = 5; // room for a frame about the first slice
 
   /** Where the planes cut: through the cell pointed at, and through what it meets. */
@@ -54,11 +55,11 @@ const Volume = (() => {
     const letter = side === "input" ? "x" : "y";
     return PLANES.map((plane, i) => {
       const before = inRow
-        ? [0, ranges[2].count, ranges[2].count + ranges[0].count][i]
-        : plane.x * ranges[2].count;
+        ? [0, ranges[2].cells, ranges[2].cells + ranges[0].cells][i]
+        : plane.x * ranges[2].cells;
       const x = left + before * cell + (inRow ? i : plane.x) * GAP;
       const y =
-        top + (inRow ? 0 : plane.y * (ranges[1].count * cell + GAP + Scene.TITLE));
+        top + (inRow ? 0 : plane.y * (ranges[1].cells * cell + GAP + Scene.TITLE));
       const index = [":", ":", ":"];
       index[plane.fixed] = cross[plane.fixed];
       return new Scene.Grid({
@@ -70,6 +71,7 @@ const Volume = (() => {
         w: cell,
         h: cell,
         cross,
+        spread: [ranges[plane.down].spread, ranges[plane.across].spread],
         title: `${letter}[${channel}, ${index.join(", ")}]`.replaceAll("-", "−"),
         short: index.join(", ").replaceAll("-", "−"),
         rows: { axis: plane.down, ...ranges[plane.down] },
@@ -80,23 +82,24 @@ const Volume = (() => {
   }
 
   const cellsAcross = (ranges, inRow) =>
-    ranges[2].count * (inRow ? 2 : 1) + ranges[0].count;
+    ranges[2].cells * (inRow ? 2 : 1) + ranges[0].cells;
   const blockWidth = (ranges, cell, inRow) =>
     cellsAcross(ranges, inRow) * cell + GAP * (inRow ? 2 : 1);
   const blockHeight = (ranges, cell, inRow) =>
     inRow
-      ? Math.max(ranges[1].count, ranges[0].count) * cell
-      : (ranges[1].count + ranges[0].count) * cell + GAP + Scene.TITLE;
+      ? Math.max(ranges[1].cells, ranges[0].cells) * cell
+      : (ranges[1].cells + ranges[0].cells) * cell + GAP + Scene.TITLE;
 
   /** The slices of one channel along depth, in rows; a cell as large as they allow. */
   function slices(side, channel, ranges, near, left, top, width, most) {
     const [depth, down, across] = ranges;
     const total = depth.count;
+    const gap = across.spread > 1 ? 2 * GAP : GAP; // wider than between a slice's cells
     const cellFor = (rows) =>
       Math.floor(
         Math.min(
-          (width / Math.ceil(total / rows) - GAP) / across.count,
-          (most / rows - Scene.TITLE - 6) / down.count,
+          (width / Math.ceil(total / rows) - gap) / across.cells,
+          (most / rows - Scene.TITLE - 6) / down.cells,
           34,
         ),
       );
@@ -107,7 +110,7 @@ const Volume = (() => {
     );
     const rows = cellFor(best) < 4 ? 1 : best;
     const cell = Math.max(3, cellFor(rows));
-    const fit = Math.max(1, Math.floor((width + GAP) / (across.count * cell + GAP)));
+    const fit = Math.max(1, Math.floor((width + gap) / (across.cells * cell + gap)));
     const shown = Scene.part(
       `slices.${side}`,
       [depth.first, depth.first + total],
@@ -115,8 +118,8 @@ const Volume = (() => {
       near,
     );
     const [stepX, stepY] = [
-      across.count * cell + GAP,
-      down.count * cell + Scene.TITLE + 6,
+      across.cells * cell + gap,
+      down.cells * cell + Scene.TITLE + 6,
     ];
     const grids = Geometry.range(shown.first, shown.count).map(
       (place, i) =>
@@ -130,6 +133,7 @@ const Volume = (() => {
           y: top + Math.floor(i / fit) * stepY + Scene.TITLE,
           title: String(place).replace("-", "−"),
           slice: true,
+          spread: [down.spread, across.spread],
           rows: { axis: 1, ...down },
           cols: { axis: 2, ...across },
           fixed: [{ axis: 0, value: place }],
@@ -171,8 +175,8 @@ const Volume = (() => {
     const spare = width - kw * upright - 2 * GAP - 88;
     const both = cellsAcross(inputs) + cellsAcross(outputs);
     const tallest = Math.max(
-      inputs[0].count + inputs[1].count,
-      outputs[0].count + outputs[1].count,
+      inputs[0].cells + inputs[1].cells,
+      outputs[0].cells + outputs[1].cells,
     );
     const beside = Math.floor(Math.min(spare / both, 470 / tallest, 38));
     if (width >= 560 && beside >= 9)
@@ -184,6 +188,22 @@ const Volume = (() => {
       Scene.clamp(Math.min((width - kd * GAP) / (kd * kw), 30), 4, 30),
     );
     return { stacked: true, inRow, cell, kernelCell };
+  }
+
+  /** A range with its cells `spread` steps apart, and how many steps it takes. */
+  const apart = (range, spread) => ({
+    ...range,
+    spread,
+    cells: (range.count - 1) * spread + 1,
+  });
+
+  /** The input's ranges. A transposed convolution's cells stand apart, with the zeros
+   * between them, where there is room for numbers. */
+  function inputRanges(layer, shown, outputs, width) {
+    const close = shown.map((range) => apart(range, 1));
+    if (!layer.transposed) return close;
+    const spread = shown.map((range, axis) => apart(range, layer.stride[axis]));
+    return measure(layer, spread, outputs, width).cell >= ROOMY ? spread : close;
   }
 
   /** Where the three blocks stand: corners, and the height that they take. */
@@ -226,12 +246,13 @@ const Volume = (() => {
     const near = Scene.focus(state);
     const cross = crosses(state);
     const frames = size.map((cells, axis) => Geometry.frame(layer, axis, cells));
-    const inputs = frames.map((range, axis) =>
+    const shown = frames.map((range, axis) =>
       Scene.part(`volume.in${axis}`, range, MOST, near.input[axis]),
     );
     const outputs = model.out.map((count, axis) =>
-      Scene.part(`volume.out${axis}`, [0, count], MOST, near.output[axis]),
+      apart(Scene.part(`volume.out${axis}`, [0, count], MOST, near.output[axis]), 1),
     );
+    const inputs = inputRanges(layer, shown, outputs, width);
     const plan = measure(layer, inputs, outputs, width);
     const corner = place(layer, inputs, outputs, plan, width);
     const outputChannel =
