@@ -18,6 +18,7 @@ where one may be a mask.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import zip_longest
 
 import numpy as np
 
@@ -175,22 +176,15 @@ def sums_of_lanes(e: Emitter, vectors: list[Value]) -> Value:
     Vectors are merged two by two: half a vector's lanes are added to the other half,
     and what two vectors leave fills one.
     """
-    lanes = vectors[0].type.lanes
-    count = 1 << (len(vectors) - 1).bit_length()
-    level: list[Value | None] = [*vectors, *[None] * (count - len(vectors))]
-    span = lanes
+    lanes = span = vectors[0].type.lanes
+    level = list(vectors)
     while len(level) > 1:
         half = [i for i in range(2 * lanes) if i % span < span // 2]
         other = [i + span // 2 for i in half]
-        merged: list[Value | None] = []
-        for a, b in zip(level[::2], level[1::2], strict=True):
-            both = b if b is not None else a
-            merged.append(
-                None
-                if a is None
-                else e.shuffle(a, both, half) + e.shuffle(a, both, other)
-            )
-        level = merged
+        pairs = zip_longest(level[::2], level[1::2])
+        level = [
+            e.shuffle(a, b or a, half) + e.shuffle(a, b or a, other) for a, b in pairs
+        ]
         span //= 2
     total, step = level[0], span
     while step > 1:
