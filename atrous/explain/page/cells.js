@@ -152,7 +152,6 @@ const Cells = (() => {
     drawMosaic,
     type,
     shade,
-    hatch,
     get palette() {
       return palette;
     },

@@ -128,7 +128,7 @@ const Controls = (() => {
       layer.transposed,
       (transposed) => set({ transposed }),
     );
-    return fieldset("settings.kind", element("div", "pair"), ways, ranks);
+    return fieldset("settings.kind", ways, ranks);
   }
 
   function channels() {
@@ -180,7 +180,6 @@ const Controls = (() => {
     button.type = "button";
     button.id = `${name}-link`;
     const on = linked.has(name) && equal;
-    button.textContent = on ? "⛓" : "⋯";
     button.innerHTML = on
       ? '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M8 12.5H6.5a3 3 0 0 1 0-6H9M12 7.5h1.5a3 3 0 0 1 0 6H11M7.5 10h5"/></svg>'
       : '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M7.5 12.5h-1a3 3 0 0 1 0-6h1M12.5 6.5h1a3 3 0 0 1 0 6h-1"/></svg>';
@@ -231,7 +230,6 @@ const Controls = (() => {
       "settings.border",
       kinds,
       word === "number" ? axes("padding", 0) : null,
-      element("div", "apart"),
       modes,
       layer.transposed ? axes("output_padding", 0) : null,
     );

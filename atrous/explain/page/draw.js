@@ -177,5 +177,5 @@ const Draw = (() => {
     };
   }
 
-  return { base, keyOf, meeting, look, drawGrid };
+  return { base, keyOf, meeting };
 })();

@@ -148,5 +148,5 @@ const Keys = (() => {
     select.value = String(State.inputChannel);
   }
 
-  return { start, step, play, playing: () => playing };
+  return { start, step, playing: () => playing };
 })();

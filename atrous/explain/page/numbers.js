@@ -210,5 +210,5 @@ const Numbers = (() => {
     return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
   }
 
-  return { Tensor, Model, decode, example, decimals, write, product };
+  return { Model, decode, decimals, write, product };
 })();

@@ -245,7 +245,6 @@ const State = (() => {
     stepProduct,
     show,
     pin,
-    hash,
     read,
     remember,
     shapeOf,

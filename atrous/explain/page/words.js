@@ -35,7 +35,6 @@ const Words = (() => {
     LANGUAGES.find((one) => navigator.language.startsWith(one)) ?? "en";
 
   return {
-    LANGUAGES,
     say,
     fill,
     choose,
