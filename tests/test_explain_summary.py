@@ -1,7 +1,6 @@
 """`atrous.summary`: shapes, parameters, work, memory and receptive field by hand."""
 
 import json
-import math
 
 import pytest
 from hypothesis import given, settings
@@ -100,15 +99,15 @@ def test_the_network_is_left_as_it_was():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def reached(model, rank, size=41):
+def reached(model, rank, size=161):
     """How many input cells, along each axis, the middle output has a gradient from."""
     x = ones(1, 1, *(size,) * rank).double().requires_grad_()
     for parameter in model.parameters():
         parameter.data.fill_(1.0)
     out = model.double()(x)
     widest = [0] * rank
-    for shift in range(4):
-        middle = tuple(n // 2 - 2 + shift for n in out.shape[2:])
+    for shift in range(-8, 8):  # whatever the pattern behind transposed layers
+        middle = tuple(n // 2 + shift for n in out.shape[2:])
         (gradient,) = atrous.autograd.grad(out[(0, 0, *middle)], x, retain_graph=True)
         for axis in range(rank):
             hit = (gradient[0, 0] != 0).nonzero()[:, axis]
@@ -127,7 +126,7 @@ def chains(draw):
             layers.append(nn.Conv1d(1, 1, kernel, stride, dilation=hole, bias=False))
         elif kind == "pool":
             layers.append(nn.AvgPool1d(kernel, stride))
-        elif not any(isinstance(layer, nn.ConvTranspose1d) for layer in layers):
+        else:
             layers.append(nn.ConvTranspose1d(1, 1, kernel + 1, 2, bias=False))
     return nn.Sequential(*layers, nn.Identity())
 
@@ -135,14 +134,8 @@ def chains(draw):
 @settings(max_examples=20, deadline=None)
 @given(chains())
 def test_the_receptive_field_is_what_gradients_reach(model):
-    """After a transposed convolution it is true to a step of the layers before it."""
     row = only(model.double(), ones(1, 1, 41).double())
-    seen = reached(model, 1)
-    if any(isinstance(layer, nn.ConvTranspose1d) for layer in model):
-        strides = [getattr(layer, "stride", (1,))[0] for layer in model]
-        assert seen[0] - math.prod(strides) <= row.receptive_field[0] <= seen[0] + 2
-    else:
-        assert row.receptive_field == seen
+    assert row.receptive_field == reached(model, 1)
 
 
 def test_fields_of_other_layers():
@@ -159,7 +152,7 @@ def test_fields_of_other_layers():
     fields = [
         row.receptive_field for row in atrous.summary(model, ones(1, 1, 8, 8)).rows
     ]
-    assert fields == [*[(3, 3)], *[(4, 4)] * 3, (5, 5), (11, 11), None, None]
+    assert fields == [*[(3, 3)], *[(4, 4)] * 3, (5, 5), (10, 10), None, None]
 
 
 class Reshaping(nn.Module):

@@ -232,7 +232,7 @@ def _row(
         parameters=parameters,
         multiply_adds=_multiply_adds(module, input, output),
         activation_bytes=0 if shared else output.numel() * output.element_size(),
-        receptive_field=tuple(field.cells) if field and field.size else None,
+        receptive_field=tuple(field.cells) if field and field.axes else None,
         layer=Setting.of(module) if isinstance(module, _ConvNd) else None,
     )
 
