@@ -30,10 +30,11 @@ def _fma_kernel(target):
     return e.finish()
 
 
-def best(call, repeats: int = 7) -> float:
-    """Seconds of the fastest of several calls."""
+def best(call, seconds: float = 0.5) -> float:
+    """Seconds of the fastest of the calls that `seconds` have room for."""
     taken = []
-    for _ in range(repeats):
+    end = time.perf_counter() + seconds
+    while not taken or time.perf_counter() < end:
         began = time.perf_counter()
         call()
         taken.append(time.perf_counter() - began)

@@ -224,7 +224,7 @@ def costs() -> dict:
             ("conv1d", lambda c=convolve, i=image, w=weight: c(i, w)),
         ):
             call()
-            taken = machine.best(lambda call=call: [call() for _ in range(1000)], 5)
+            taken = machine.best(lambda call=call: [call() for _ in range(1000)])
             found[f"{library.__name__}_{name}_us"] = 1e3 * taken
     return found | compiling() | first_steps()
 
