@@ -177,16 +177,11 @@ def tensor_difference(
     )
 
 
-#: What is smaller has lost digits on the way, in torch too.
-NEAR_ONE = 1 / 16
-
-
 def tolerance(expected: np.ndarray, dtype: str, terms: int, noise: float) -> np.ndarray:
     """The largest error that rounding explains, element by element."""
     eps = CASTS.get(dtype) or torch.finfo(getattr(torch, dtype[6:])).eps
     finite = np.abs(np.where(np.isfinite(expected), expected, 0))
-    # Less is what is left of numbers near one: log(1 + small), 1 - tanh(large).
-    largest = finite.max(initial=NEAR_ONE)
+    largest = finite.max(initial=0)
     rounding = SLACK * eps * (finite + math.sqrt(terms) * largest)
     return rounding + min(SLACK * noise, math.sqrt(eps) * max(largest, 1))
 

@@ -61,15 +61,32 @@ def top_and_logarithm(e: Emitter, row: Row, dtype: str) -> tuple[Value, Value]:
     if isinstance(row, Held):
         return _of_held(e, [given[0] for given in row.elements])
     top = greatest(e, row, dtype)
-    total = exponentials(e, row, top, exp_below)
-    if total.type.lanes is None:
-        return top, e.extract(_logarithm(e, e.splat(total, 1), dtype), 0)
-    return top, _logarithm(e, total, dtype)
+    if dtype == "float64":
+        rest = _others(e, row, top)
+    else:  # float64 has digits to spare for the 1 and for what is beside it
+        rest = e.cast(exponentials(e, row, top, exp_below) - 1.0, dtype)
+    if rest.type.lanes is None:
+        return top, e.extract(log1p_above(e, e.splat(rest, 1)), 0)
+    return top, log1p_above(e, rest)
 
 
-def _logarithm(e: Emitter, total: Value, dtype: str) -> Value:
-    """The logarithm of a float64 sum whose largest term is 1, in `dtype`."""
-    return log1p_above(e, e.cast(total - 1.0, dtype))
+def _others(e: Emitter, row: Row, top: Value) -> Value:
+    """Σ exp(x - top) of all but one of the greatest, whose 1 is never added: it would
+    take the last digits of the rest. Infinite ones make NaN, as inf - inf does."""
+
+    def below(x: Value, *_) -> Value:
+        most = lifted(e, x, top)
+        value = exp_term(e, x - most)
+        return e.select(e.compare("==", x, most), e.zero(x.type), value)
+
+    def equal(x: Value, *_) -> Value:
+        one = e.constant(1.0, x.type)
+        return e.select(e.compare("==", x, lifted(e, x, top)), one, e.zero(x.type))
+
+    add = lambda a, b: a + b
+    rest = row.total("float64", below, add, 0.0)
+    again = row.total("float64", equal, add, 0.0) - 1.0
+    return rest + again + (top - top)
 
 
 def _of_held(e: Emitter, elements: list[Value]) -> tuple[Value, Value]:
