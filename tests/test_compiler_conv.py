@@ -293,15 +293,15 @@ def test_border_index_is_numpy_pad(border):
 
 
 @pytest.mark.parametrize("solves", "yxw")
-def test_long_sums_are_exact(solves):
+def test_long_sums_are_exact(solves, monkeypatch):
     """Thousands of terms, summed in parts, err as hundreds do: one running sum of n
     terms errs by about √(n/2)·2⁻²⁵, which is 1e-6 here."""
-    problem = spec((2, 96, 12, 12, 12), 64, 3, dilation=2, padding=2)
-    problem = solved_for(problem, solves)
+    monkeypatch.setenv("ATROUS_SCHEDULE", "direct")
+    problem = solved_for(spec((2, 96, 12, 12, 12), 64, 3, padding=1), solves)
     known = operands(problem)
     want = reference.convolve(replace(problem, dtype="float64"), **known)
     error = np.linalg.norm(convolve(problem, **known) - want) / np.linalg.norm(want)
-    assert error < 4.5e-7
+    assert error < 3.5e-7
 
 
 def plan_of(problem: ConvSpec, on: target.Target, schedule=conv_direct.plan):
