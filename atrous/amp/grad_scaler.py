@@ -41,7 +41,6 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ):
-        self._device = device
         self._enabled = enabled
         if enabled and device == "cuda":
             warnings.warn(

@@ -45,7 +45,6 @@ REAL = {
     *("div", "atan2"),
 }
 COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
-BITWISE = {"and", "or", "xor", "not"}
 BINARY = {
     *("add", "sub", "mul", "floordiv", "mod", "fmod", "pow", "minimum", "maximum"),
 }

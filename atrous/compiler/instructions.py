@@ -258,6 +258,12 @@ class Instructions:
         )
         self._done[f"{note} masked"] += 1
 
+    def _places(self, pointer: Value, offsets: Value) -> Value:
+        """An address for each lane, at `offsets` elements."""
+        text = f"getelementptr {pointer.element.ir}, ptr {pointer.text}, "
+        text += f"{offsets.type.ir} {offsets.text}"
+        return self._emit(Type("pointer", offsets.type.lanes), text)
+
     def gather(
         self, pointer: Value, offsets: Value, mask: Value | None = None
     ) -> Value:
@@ -265,11 +271,7 @@ class Instructions:
         lanes = offsets.type.lanes
         type = replace(pointer.element, lanes=lanes)
         mask = mask or self.constant(True, "truth", lanes)
-        places = self._emit(
-            Type("pointer", lanes),
-            f"getelementptr {pointer.element.ir}, ptr {pointer.text}, "
-            f"{offsets.type.ir} {offsets.text}",
-        )
+        places = self._places(pointer, offsets)
         name = f"llvm.masked.gather.{mangled(type)}.v{lanes}p0"
         self._declared[name] = (
             f"declare {type.ir} @{name}"
@@ -286,11 +288,7 @@ class Instructions:
         """Write each lane at its own offset, the last lane last."""
         type, lanes = value.type, value.type.lanes
         mask = mask or self.constant(True, "truth", lanes)
-        places = self._emit(
-            Type("pointer", lanes),
-            f"getelementptr {pointer.element.ir}, ptr {pointer.text}, "
-            f"{offsets.type.ir} {offsets.text}",
-        )
+        places = self._places(pointer, offsets)
         name = f"llvm.masked.scatter.{mangled(type)}.v{lanes}p0"
         self._declared[name] = (
             f"declare void @{name}({type.ir}, <{lanes} x ptr>, i32, <{lanes} x i1>)"

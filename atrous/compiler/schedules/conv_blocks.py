@@ -234,6 +234,20 @@ class BlockWriter:
             number = number / axis["blocks"]
         return starts, number
 
+    def slab_axes(self, origin, lengths) -> list[SlabAxis]:
+        """What the block of outputs from `origin` on reads along each axis."""
+        return [
+            SlabAxis(
+                start=start * axis["step"],
+                length=(length - 1) * axis["step"] + axis["span"],
+                source_stride=axis["source_stride"],
+                slab_stride=axis["slab_stride"],
+                before=axis["before"],
+                size=axis["size"],
+            )
+            for axis, start, length in zip(self.axes, origin, lengths, strict=True)
+        ]
+
     def source_of(
         self, source: Value, origin, lengths, group: Value, block: Value, channel: Value
     ) -> tuple[Value, list[Value]]:
@@ -247,17 +261,7 @@ class BlockWriter:
             for axis, start in zip(self.axes, origin, strict=True):
                 source = source + start * axis["step"] * axis["source_stride"]
             return source, [axis["source_stride"] for axis in self.axes]
-        axes = [
-            SlabAxis(
-                start=start * axis["step"],
-                length=(length - 1) * axis["step"] + axis["span"],
-                source_stride=axis["source_stride"],
-                slab_stride=axis["slab_stride"],
-                before=axis["before"],
-                size=axis["size"],
-            )
-            for axis, start, length in zip(self.axes, origin, lengths, strict=True)
-        ]
+        axes = self.slab_axes(origin, lengths)
         present = self.present(group, block)
         layout = SlabSource(
             facts.layout, facts.channel_block, present, channel, facts.border

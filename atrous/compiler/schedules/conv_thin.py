@@ -25,7 +25,7 @@ from ..target import Target
 from .conv_blocks import AXIS_NUMBERS, Blocks, BlockWriter, cut
 from .conv_direct import Plan
 from .conv_taps import Taps
-from .packing import SlabAxis, SlabSource, pack_slab
+from .packing import SlabSource, pack_slab
 from .pointwise import transposed
 from .rows import joined
 
@@ -138,19 +138,7 @@ class _Writer(BlockWriter):
     def pack(self, source: Value) -> None:
         """Copy each source channel of the block into a plane of its own."""
         e, facts = self.e, self.facts
-        axes = [
-            SlabAxis(
-                start=start * axis["step"],
-                length=(length - 1) * axis["step"] + axis["span"],
-                source_stride=axis["source_stride"],
-                slab_stride=axis["slab_stride"],
-                before=axis["before"],
-                size=axis["size"],
-            )
-            for axis, start, length in zip(
-                self.axes, self.starts, self.lengths, strict=True
-            )
-        ]
+        axes = self.slab_axes(self.starts, self.lengths)
         channel = self.number["source_channel"]
         layout = SlabSource(facts.layout, 1, 1, channel, facts.border)
         with e.loop("channel", facts.source_channels) as c:
