@@ -9,7 +9,7 @@ memory held beside operands, results and their gradients, over these, in the wor
 layout. Where torch is not installed its columns are empty.
 
 Results go to benchmarks/results/ as JSON, with the processor, versions and commit;
-`plot.py` draws them.
+`plot.py` draws them, `table.py` writes what the README says of them.
 """
 
 import argparse
@@ -22,12 +22,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from math import exp, log
 from pathlib import Path
 
 import machine
 import numpy as np
 from rows import ROWS, Row
+from table import mean_and_worst
 
 import atrous
 
@@ -168,9 +168,8 @@ def summary(results: list[dict]) -> list[str]:
         rows = [f for f in results if f["family"] == family]
         text = f"{family:<10}"
         for what in ("forward", "both"):
-            ratios = [f[what]["ratio"] for f in rows]
-            mean = exp(sum(map(log, ratios)) / len(ratios))
-            text += f"  {what}: mean {mean:5.2f}, worst {min(ratios):5.2f}"
+            mean, worst = mean_and_worst(rows, what)
+            text += f"  {what}: mean {mean:5.2f}, worst {worst:5.2f}"
         lines.append(text)
     return lines
 

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 import runpy
@@ -85,3 +86,10 @@ def test_examples_in_docstrings_print_what_they_say(module):
     names = {**vars(atrous), **vars(loaded)}
     failed, _ = doctest.testmod(loaded, globs=names, verbose=False)
     assert failed == 0
+
+
+def test_the_readme_gives_the_figures_that_were_measured():
+    (results,) = ROOT.glob("benchmarks/results/*.json")
+    section = runpy.run_path(str(ROOT / "benchmarks/table.py"))["section"]
+    figures = section(json.loads(results.read_text()))
+    assert figures in (ROOT / "README.md").read_text(), figures
