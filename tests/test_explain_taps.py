@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 import atrous
 from atrous import nn
 from atrous.explain import advice, output_size, taps, touches, unread
+from atrous.explain.example import usual_size
+from atrous.explain.setting import Setting
 
 LAYERS = {
     (1, False): nn.Conv1d,
@@ -165,3 +167,12 @@ def test_only_a_convolution_has_taps():
         "explain: a Conv1d, Conv2d or Conv3d, or the transpose of one, is needed, not"
         " Linear."
     )
+
+
+def test_without_a_size_it_is_the_examples():
+    layer = nn.Conv2d(2, 3, 3, padding=1)
+    size = usual_size(Setting.of(layer))
+    assert taps(layer, (0, 5, 5)) == taps(layer, (0, 5, 5), size)
+    assert touches(layer, (1, 5, 5)) == touches(layer, (1, 5, 5), size)
+    with pytest.raises(IndexError):
+        taps(layer, (0, 6, 0))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from .example import usual_size
 from .setting import Setting
 from .sizes import output_size
 
@@ -78,10 +79,13 @@ def _along(setting: Setting, axis: int, output: int, size: int) -> list[_Meeting
     return meetings
 
 
-def taps(layer: Any, output_index: Sequence[int], size: Sequence[int]) -> list[Tap]:
+def taps(
+    layer: Any, output_index: Sequence[int], size: Sequence[int] | None = None
+) -> list[Tap]:
     """The products that output cell (channel, *position) sums, in the weight's order.
 
-    `layer` is a convolution layer or a `Setting`, `size` the input's, without channels.
+    `layer` is a convolution layer or a `Setting`, `size` the input's, without channels:
+    if it is not given, that of the example which `layer.explain()` shows.
 
     Raises IndexError if there is no such output cell, RuntimeError if the layer does
     not fit the size.
@@ -91,6 +95,7 @@ def taps(layer: Any, output_index: Sequence[int], size: Sequence[int]) -> list[T
     [(-1,), (0,), (1,)]
     """
     setting = Setting.of(layer)
+    size = usual_size(setting) if size is None else size
     outputs = (setting.out_channels, *output_size(setting, size))
     channel, *position = _check("output", output_index, outputs)
     lines = [
@@ -112,7 +117,9 @@ def taps(layer: Any, output_index: Sequence[int], size: Sequence[int]) -> list[T
     return found
 
 
-def touches(layer: Any, input_index: Sequence[int], size: Sequence[int]) -> list[Touch]:
+def touches(
+    layer: Any, input_index: Sequence[int], size: Sequence[int] | None = None
+) -> list[Touch]:
     """The products that input cell (channel, *position) is part of: `taps` reversed.
 
     The cell's gradient is the sum over them of weight · the output cell's gradient. An
@@ -123,6 +130,7 @@ def touches(layer: Any, input_index: Sequence[int], size: Sequence[int]) -> list
     fit the size.
     """
     setting = Setting.of(layer)
+    size = usual_size(setting) if size is None else size
     inputs = (setting.in_channels, *size)
     outputs = output_size(setting, size)
     channel, *position = _check("input", input_index, inputs)

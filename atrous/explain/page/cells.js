@@ -58,7 +58,8 @@ const Cells = (() => {
     const most = whole ? 0 : Numbers.decimals([largest + 0.5]);
     for (let places = most; places >= (whole ? 0 : 1); places--) {
       const longest = Numbers.write(-largest, places).length;
-      const size = Math.min(14, h * 0.44, (w - 5) / (longest * 0.61));
+      const high = Math.max(h * 0.44, Math.min(h * 0.56, 9)); // small cells: fuller
+      const size = Math.min(14, high, (w - 5) / (longest * 0.61));
       if (size >= 8.4) return { places, size };
     }
     return null;
